@@ -1,0 +1,191 @@
+"""Processes that tests start: each in its own session, with a mark in its environment, stopped by its own id.
+
+The mark is what makes "nothing was left behind" provable: a grandchild inherits it even when it leaves its group, its
+session and its parent, so `find_survivors` sees what a list of known process ids would miss.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Self
+
+ROOT = Path(__file__).resolve().parents[2]
+MARK = "MYPROJECT_TEST_MARK"
+# Passed on to every child; anything else a developer has exported would change what the tests see.
+PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TZ", "VIRTUAL_ENV", "USER", "LOGNAME", "XDG_CACHE_HOME", MARK)
+PR_SET_PDEATHSIG = 1
+
+
+class NotStarted(Exception):
+    """A process ended or stayed silent before it was ready. Read by the developer: holds the end of its log."""
+
+
+class NotAvailable(Exception):
+    """The machine cannot have this server. Read in the list of skipped tests: holds the reason and the remedy."""
+
+
+def free_port() -> int:
+    """Return a loopback TCP port that nothing listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def is_listening(port: int) -> bool:
+    """Tell whether something accepts connections on a loopback port."""
+    with socket.socket() as probe:
+        probe.settimeout(0.5)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def clean_environment(**extra: str) -> dict[str, str]:
+    """Return an environment that holds what a program needs from the machine, and `extra`."""
+    return {name: os.environ[name] for name in PASSED_ON if name in os.environ} | extra
+
+
+def wait_until(check: Callable[[], object], *, timeout: float, what: str, pause: float = 0.05) -> None:
+    """Return when `check` answers something true; raise TimeoutError naming `what` after `timeout` seconds."""
+    deadline = time.monotonic() + timeout
+    while not check():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{what} did not happen within {timeout:g} s")
+        time.sleep(pause)
+
+
+def die_with_parent() -> None:
+    """Ask Linux to kill this process when the one that started it ends in whatever way."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+class Process:
+    """A running program with its own session and log file. Use as a context manager, or call `stop`."""
+
+    def __init__(
+        self,
+        command: Sequence[str | Path],
+        *,
+        folder: Path,
+        name: str,
+        env: Mapping[str, str] | None = None,
+        user: str | None = None,
+        outlives_parent: bool = False,
+        cwd: Path = ROOT,
+        stop_signal: int = signal.SIGTERM,
+        stop_timeout: float = 15,
+    ) -> None:
+        """Start `command`; its output goes to `<folder>/<name>.log`."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self.name, self.stop_signal, self.stop_timeout = name, stop_signal, stop_timeout
+        self.log_file = folder / f"{name}.log"
+        with self.log_file.open("ab") as output:
+            self.popen = subprocess.Popen(
+                [str(part) for part in command],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=dict(env) if env is not None else clean_environment(),
+                cwd=cwd,
+                start_new_session=True,
+                user=user,
+                group=user,
+                extra_groups=[] if user else None,
+                preexec_fn=None if outlives_parent else die_with_parent,
+            )
+
+    @property
+    def pid(self) -> int:
+        """The process id; also the id of its group and session."""
+        return self.popen.pid
+
+    def log(self) -> str:
+        """Return all that the program has printed so far."""
+        return self.log_file.read_text(errors="replace")
+
+    def is_running(self) -> bool:
+        """Tell whether the program has not ended yet."""
+        return self.popen.poll() is None
+
+    def wait_ready(self, check: Callable[[], object], *, timeout: float) -> Self:
+        """Return when `check` answers true; raise NotStarted with the log's end when the program ends or times out."""
+
+        def ready_or_ended() -> bool:
+            return not self.is_running() or bool(check())
+
+        try:
+            wait_until(ready_or_ended, timeout=timeout, what=f"{self.name} being ready")
+        except TimeoutError as error:
+            self.kill()
+            raise NotStarted(f"{error}\n{self.log()[-3000:]}") from None
+        if not self.is_running():
+            raise NotStarted(f"{self.name} ended with status {self.popen.returncode}\n{self.log()[-3000:]}")
+        return self
+
+    def stop(self) -> int:
+        """Ask the program to end, wait, and kill its whole group if it does not. Return its exit status."""
+        if self.is_running():
+            self.popen.send_signal(self.stop_signal)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.popen.wait(self.stop_timeout)
+        return self.kill()
+
+    def kill(self) -> int:
+        """Kill the program and everything in its group at once, as a power cut would. Return its exit status."""
+        kill_group(self.pid)
+        return self.popen.wait(10)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+
+def kill_group(pid: int) -> None:
+    """Kill the process group that process `pid` leads; nothing happens when it is gone."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
+
+
+def find_survivors(mark: str) -> dict[int, str]:
+    """Return pid and command line of every process of this machine, except this one, that carries `mark`."""
+    wanted = f"{MARK}={mark}".encode()
+    found: dict[int, str] = {}
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+            continue
+        with contextlib.suppress(OSError):
+            if wanted in (entry / "environ").read_bytes().split(b"\0") and not _is_zombie(entry):
+                command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+                found[int(entry.name)] = command
+    return found
+
+
+def _is_zombie(entry: Path) -> bool:
+    return (entry / "stat").read_text().rpartition(")")[2].split()[0] == "Z"
+
+
+def end_survivors(mark: str, *, patience: float = 5) -> dict[int, str]:
+    """Give marked processes `patience` seconds to end by themselves, kill the rest and return what had to be killed."""
+    with contextlib.suppress(TimeoutError):
+        wait_until(lambda: not find_survivors(mark), timeout=patience, what="all ending", pause=0.2)
+    survivors = find_survivors(mark)
+    for pid in survivors:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, signal.SIGKILL)
+    return survivors
+
+
+def python() -> str:
+    """Return the interpreter of the environment that the tests run in."""
+    return sys.executable
