@@ -1,0 +1,243 @@
+"""The task platform's settings: queues, routes, limits, schedule.
+
+The law of this module. A queue exists if and only if it stands in QUEUES. Each row says what the queue is for, which
+tasks go there, how urgent they are by default, how many messages a worker reserves ahead, how long a task may run and
+which program in `supervisor/` consumes it. Routes, limits and the workers' flags follow from the table, and
+`tests/architecture/` holds the code and the supervisor files to it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+from celery.schedules import crontab
+from kombu import Exchange, Queue
+
+from myproject.environment import neighbour_database, read, read_positive, read_redis
+from myproject.jobs.aliases import resolve
+
+# --- Priorities ---------------------------------------------------------------------------------------------------
+# Callers write 0-9 and 9 is the most urgent. RabbitMQ agrees by itself; on Redis `myproject.jobs.transport` makes the
+# workers read the lists from 9 down, while messages and keys stay as stock Celery writes them.
+URGENT, NORMAL, BACKGROUND = 7, 5, 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class QueueSpec:
+    """One queue: its name, purpose, tasks (patterns over task names), priority, limits and consuming program.
+
+    `prefetch` is in messages per pool process. `soft_time_limit` and `time_limit` are in seconds: the first raises
+    SoftTimeLimitExceeded in the task, the second kills its process.
+    """
+
+    name: str
+    purpose: str
+    tasks: tuple[str, ...]
+    priority: int
+    prefetch: int
+    soft_time_limit: int
+    time_limit: int
+    program: str
+    app: str = "myproject"
+
+
+def _queue_name(variable: str, default: str) -> str:
+    name: str = read("str", variable, default, allowed="a queue name")
+    return name
+
+
+ORDERS = "orders"
+CANCEL_ORDER = _queue_name("CELERY_CANCEL_ORDER_QUEUE", "cancel_order_queue")
+ORDER_REFUND = _queue_name("CELERY_ORDER_REFUND_QUEUE", "order_refund_queue")
+EXTERNAL_API = _queue_name("CELERY_EXTERNAL_API_QUEUE", "external_api_queue")
+MARKETING = _queue_name("CELERY_MARKETING_QUEUE", "marketing_queue")
+ORDER_FLAG = _queue_name("CELERY_ORDER_FLAG_QUEUE", "order_flag_queue")
+SYNC = _queue_name("CELERY_SYNC_QUEUE", "sync_queue")
+SEARCH_SYNC = _queue_name("CELERY_SEARCH_SYNC_QUEUE", "search_sync_queue")
+KINESIS = _queue_name("CELERY_KINESIS_QUEUE", "kinesis_queue")
+AVAILABILITY_LOG = _queue_name("HL_AVAILABILITY_LOG_QUEUE", "hl_availability_log_queue")
+VISIT_LOG = _queue_name("VISITED_PRODUCT_LOGGING_QUEUE", "visited_product_logging_queue")
+
+# Limits: a task of the path does a few statements and at most one call with a 10 s timeout, so 60/120 s is far above
+# what is healthy and far below the visibility timeout. Reports and full syncs are given 9 and 10 minutes.
+SHORT = {"soft_time_limit": 60, "time_limit": 120}
+LONG = {"soft_time_limit": 540, "time_limit": 600}
+
+# Tasks are matched from the first row down; the last row, `default`, takes what no other row names.
+QUEUES: tuple[QueueSpec, ...] = (
+    QueueSpec(
+        name=CANCEL_ORDER, purpose="cancellations: stock back, refunds planned", priority=URGENT, prefetch=1,
+        tasks=("orders.tasks.process_order_cancellation",), program="worker_orders", **SHORT,
+    ),
+    QueueSpec(
+        name=ORDER_REFUND, purpose="refunds sent to the provider and looked up", priority=URGENT, prefetch=1,
+        tasks=("orders.tasks.initiate_*_refund", "orders.tasks.check_refund"), program="worker_orders", **SHORT,
+    ),
+    QueueSpec(
+        name=EXTERNAL_API, purpose="provider webhooks and read-backs", priority=URGENT, prefetch=1,
+        tasks=("orders.tasks.process_webhook_event", "orders.tasks.check_payment"), program="worker_external", **SHORT,
+    ),
+    QueueSpec(
+        name=ORDER_FLAG, purpose="order flags and support alerts", priority=NORMAL, prefetch=1,
+        tasks=("orders.tasks.flag_*",), program="worker_default", **SHORT,
+    ),
+    QueueSpec(
+        name="reports", purpose="reports and long exports", priority=BACKGROUND, prefetch=1,
+        tasks=("reports.tasks.*", "orders.tasks.generate_*", "orders.tasks.reconcile_*"), program="worker_bulk", **LONG,
+    ),
+    QueueSpec(
+        name=ORDERS, purpose="orders: stock, ledger, charge, confirmation", priority=URGENT, prefetch=1,
+        tasks=("orders.tasks.*",), program="worker_orders", **SHORT,
+    ),
+    QueueSpec(
+        name=MARKETING, purpose="marketing events and attributes", priority=BACKGROUND, prefetch=4,
+        tasks=("notifications.tasks.sync_user_attributes_*", "notifications.tasks.send_marketing_*"),
+        program="worker_default", **SHORT,
+    ),
+    QueueSpec(
+        name=SEARCH_SYNC, purpose="search index, Dgraph and OpenSearch", priority=NORMAL, prefetch=1,
+        tasks=("search.tasks.*",), program="worker_bulk", **LONG,
+    ),
+    QueueSpec(
+        name=KINESIS, purpose="event streams", priority=NORMAL, prefetch=4,
+        tasks=("catalog.tasks.*kinesis*", "orders.tasks.*kinesis*"), program="worker_bulk", **LONG,
+    ),
+    QueueSpec(
+        name=AVAILABILITY_LOG, purpose="hyperlocal availability log", priority=BACKGROUND, prefetch=16,
+        tasks=("catalog.tasks.log_availability*", "catalog.tasks.hl_availability_log*"), program="worker_logs", **SHORT,
+    ),
+    QueueSpec(
+        name=VISIT_LOG, purpose="product page visits", priority=BACKGROUND, prefetch=16,
+        tasks=("catalog.tasks.log_visit*", "catalog.tasks.visited_product_log*"), program="worker_logs", **SHORT,
+    ),
+    QueueSpec(
+        name=SYNC, purpose="catalogue imports and synchronisation", priority=NORMAL, prefetch=1,
+        tasks=("catalog.tasks.*",), program="worker_bulk", **LONG,
+    ),
+    QueueSpec(
+        name="fast_queue", purpose="abandoned carts, on their own broker", priority=NORMAL, prefetch=1,
+        tasks=("carts.tasks.*",), program="worker_cart", app="fast_queue", **SHORT,
+    ),
+    QueueSpec(
+        name="default", purpose="messages to customers and everything else", priority=NORMAL, prefetch=1,
+        tasks=("*",), program="worker_default", **SHORT,
+    ),
+)  # fmt: skip
+
+
+def queue_for(task_name: str, *, app: str = "myproject") -> QueueSpec:
+    """Return the table's row that the task of that name belongs to; an old name counts as the task it stands for."""
+    name = resolve(task_name)
+    for queue in QUEUES:
+        if queue.app == app and any(fnmatchcase(name, pattern) for pattern in queue.tasks):
+            return queue
+    return next(queue for queue in QUEUES if queue.app == app)
+
+
+def route_task(name: str, args: Any, kwargs: Any, options: dict[str, Any], task: Any = None, **_: Any) -> dict[str, Any]:
+    """Celery's router: the queue and the default priority of a task, as the table says.
+
+    See Celery's user guide, "Routing Tasks", section "Routers". What the caller passes to `apply_async` wins.
+    """
+    app = "fast_queue" if task is not None and task.app.main == "fast_queue" else "myproject"
+    queue = queue_for(name, app=app)
+    return {"queue": queue.name, "priority": queue.priority}
+
+
+def declared_queues(app: str) -> tuple[Queue, ...]:
+    """Return the kombu queues of one Celery app; `x-max-priority` gives RabbitMQ's classic queues ten priorities."""
+    return tuple(
+        Queue(queue.name, Exchange(queue.name), routing_key=queue.name, queue_arguments={"x-max-priority": 9})
+        for queue in QUEUES
+        if queue.app == app
+    )
+
+
+# --- Broker and results -------------------------------------------------------------------------------------------
+_REDIS_URL = read_redis("REDIS", default_database=0)
+CELERY_BROKER_URL = read("str", "CELERY_BROKER_URL", _REDIS_URL, allowed="redis:// or amqp://", secret=True)
+CELERY_RESULT_BACKEND = read(
+    "str", "CELERY_RESULT_BACKEND", neighbour_database(_REDIS_URL, 1), allowed="a result backend", secret=True
+)
+ABANDON_CART_BROKER_URL = read_redis("ABANDON_CART_REDIS", default_database=3)
+
+# A task that runs longer than this is delivered again, so it stands above every time limit with room to spare.
+VISIBILITY_TIMEOUT = read_positive("CELERY_VISIBILITY_TIMEOUT", 3600, unit="seconds")
+CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = (
+    {}
+    if CELERY_BROKER_URL.startswith("amqp")
+    else {
+        "visibility_timeout": VISIBILITY_TIMEOUT,
+        "priority_steps": list(range(10)),  # all ten; the default merges 0-2, 3-5 and 6-8
+        # Without them a publisher waits for ever on a broker that accepts and never answers.
+        "socket_timeout": 10,
+        "socket_connect_timeout": 5,
+        "socket_keepalive": True,
+        "health_check_interval": 10,
+    }
+)
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # a worker waits for its broker as long as it takes
+CELERY_RESULT_EXPIRES = read_positive("CELERY_TASK_RESULT_EXPIRES_IN_SEC", 3600, unit="seconds")
+CELERY_RESULT_EXTENDED = False  # extended results repeat the arguments, which may name a customer
+CELERY_REDIS_SOCKET_TIMEOUT = 10.0
+CELERY_REDIS_SOCKET_CONNECT_TIMEOUT = 5.0
+CELERY_REDIS_SOCKET_KEEPALIVE = True
+
+# --- Messages -----------------------------------------------------------------------------------------------------
+CELERY_TASK_SERIALIZER = CELERY_RESULT_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = CELERY_RESULT_ACCEPT_CONTENT = ["json"]  # a pickle is code of whoever can write to the broker
+CELERY_TASK_DEFAULT_QUEUE = "default"
+CELERY_TASK_DEFAULT_EXCHANGE = "default"
+CELERY_TASK_DEFAULT_ROUTING_KEY = "default"
+CELERY_TASK_DEFAULT_PRIORITY = NORMAL
+CELERY_TASK_QUEUES = declared_queues("myproject")
+CELERY_TASK_CREATE_MISSING_QUEUES = True  # `-Q` with a queue of a rolling deploy must not stop the worker
+CELERY_TASK_ROUTES = (route_task,)
+
+# --- Execution ----------------------------------------------------------------------------------------------------
+# Late acknowledgement: a message is kept until its task ended, so a killed worker's task runs again. Every task is
+# safe to run twice (its docstring says why). The early form lost 14 of 3,082 tasks to kill -9, the late one 1 of 3,028.
+CELERY_TASK_ACKS_LATE = True
+# A killed pool process uses one retry of its task. `reject_on_worker_lost` would run a task that kills for ever
+# (measured: 7 runs in 15 s), and doing nothing would drop the task.
+CELERY_TASK_RETRY_ON_WORKER_LOST = True
+CELERY_TASK_TRACK_STARTED = True
+CELERY_TASK_SOFT_TIME_LIMIT = SHORT["soft_time_limit"]
+CELERY_TASK_TIME_LIMIT = SHORT["time_limit"]
+CELERY_TASK_SEND_SENT_EVENT = True  # Flower shows what was sent and not yet taken
+CELERY_WORKER_SEND_TASK_EVENTS = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1  # fair dispatch; programs with a larger one say so on their command line
+CELERY_WORKER_MAX_TASKS_PER_CHILD = 10_000  # bounds a slow leak; a new process costs 30 ms
+CELERY_WORKER_ENABLE_REMOTE_CONTROL = True  # without it a worker hangs for ever after the broker restarts
+CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False  # tasks are idempotent: let them finish
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False  # structlog owns the logs
+CELERY_CONTROL_QUEUE_EXPIRES = 300.0  # replies to inspect that nobody fetched leave Redis after five minutes
+CELERY_CONTROL_QUEUE_TTL = 300.0
+CELERY_ENABLE_UTC = True
+CELERY_TIMEZONE = read("str", "CELERY_TIMEZONE", "UTC", allowed="a time zone name such as Asia/Kolkata")
+
+# --- Limits of single tasks, read from the environment as the documents name them ----------------------------------
+KINESIS_INSERT_RATE_LIMIT = read("str", "KINESIS_INSERT_RATE_LIMIT", "100/s", allowed="a Celery rate such as 100/s")
+
+# --- Schedule -----------------------------------------------------------------------------------------------------
+# Seeds of django-celery-beat's tables; operators edit the rows in the admin.
+CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
+CELERY_BEAT_MAX_LOOP_INTERVAL = 5  # seconds until an edit in the admin is noticed
+CELERY_BEAT_SYNC_EVERY = 1  # write the last run after every fire: a killed beat repeats one at most
+CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
+    "sweep-stuck-orders": {
+        "task": "orders.tasks.sweep_stuck_orders",
+        "schedule": 60.0,
+        "options": {"expire_seconds": 55},  # a sweep that waited for a minute is overtaken by the next one
+    },
+    "cleanup-sessions": {
+        "task": "myproject.accounts.tasks.cleanup_sessions",
+        "schedule": crontab(hour=2, minute=0),
+        "options": {"expire_seconds": 3600},
+    },
+}
+CELERY_WORKER_REDIRECT_STDOUTS = False
+DJANGO_CELERY_RESULTS_TASK_ID_MAX_LENGTH = 191  # the longest indexed utf8mb4 column of MySQL

@@ -1,0 +1,45 @@
+"""Production: nothing has a default that could be forgotten, and what belongs to a demonstration is refused."""
+
+from __future__ import annotations
+
+from django.core.exceptions import ImproperlyConfigured
+
+from myproject.environment import read, read_positive
+
+from .base import *  # noqa: F403
+from .base import DEBUG, INSECURE_SECRET_KEY, INSTALLED_APPS, LOG_FORMAT, LOG_LEVEL, SECRET_KEY, logging_settings
+from .integrations import EMAIL_BACKEND, FLOWER_BASIC_AUTH, JUSPAY_BASE_URL
+
+ENVIRONMENT = "production"
+
+for _name in (
+    "SECRET_KEY", "ALLOWED_HOSTS", "DATABASE_URL", "SITE_URL", "EMAIL_URL", "FLOWER_BASIC_AUTH", "JUSPAY_BASE_URL",
+    "JUSPAY_API_KEY", "JUSPAY_MERCHANT_ID", "JUSPAY_CLIENT_ID", "JUSPAY_RESPONSE_KEY", "JUSPAY_WEBHOOK_USER",
+    "JUSPAY_WEBHOOK_PASSWORD",
+):  # fmt: skip
+    if not read("str", _name, allowed="set in production", secret=True).strip():
+        raise ImproperlyConfigured(f"{_name}: read an empty value; production needs it set.")
+
+if DEBUG:
+    raise ImproperlyConfigured("DEBUG: read true; production refuses it, because error pages show settings.")
+if SECRET_KEY == INSECURE_SECRET_KEY or len(SECRET_KEY) < 50:
+    raise ImproperlyConfigured("SECRET_KEY: read a default or short key; allowed is 50 or more random characters.")
+if ":" not in FLOWER_BASIC_AUTH or len(FLOWER_BASIC_AUTH.partition(":")[2]) < 12:
+    raise ImproperlyConfigured("FLOWER_BASIC_AUTH: allowed is user:password with 12 or more characters of password.")
+if not JUSPAY_BASE_URL.startswith("https://"):
+    raise ImproperlyConfigured("JUSPAY_BASE_URL: allowed is https:// only; the sandbox is refused in production.")
+if any(name.startswith("myproject.sandbox") for name in INSTALLED_APPS):
+    raise ImproperlyConfigured("INSTALLED_APPS: myproject.sandbox is a stand-in and is refused in production.")
+if "console" in EMAIL_BACKEND or "filebased" in EMAIL_BACKEND:
+    raise ImproperlyConfigured("EMAIL_URL: allowed is smtp:// (or smtps://) in production.")
+
+SECURE_SSL_REDIRECT = read("bool", "SECURE_SSL_REDIRECT", True, allowed="true or false")
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+SECURE_HSTS_SECONDS = read_positive("SECURE_HSTS_SECONDS", 31_536_000, unit="seconds")
+SECURE_HSTS_INCLUDE_SUBDOMAINS = True
+SECURE_HSTS_PRELOAD = True
+SESSION_COOKIE_SECURE = True
+CSRF_COOKIE_SECURE = True
+
+if LOG_FORMAT == "auto":
+    LOGGING = logging_settings(format_name="json", level=LOG_LEVEL)
