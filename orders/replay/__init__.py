@@ -1,0 +1,1 @@
+"""The replay of a retailer's real invoice file through the whole platform; the contract is in ``docs/replay.md``."""
