@@ -72,12 +72,16 @@ def transition(
     current: str = instance.status  # type: ignore[attr-defined]
     if not table.allows(current, target):
         raise TransitionRefused(f"{table.name} {instance.pk} is {current} and cannot become {target}.", current=current)
-    if any(field.name == "updated_at" for field in instance._meta.concrete_fields):
+    fields = {field.name for field in instance._meta.concrete_fields}
+    if "updated_at" in fields:
         changes.setdefault("updated_at", now)
     values = {"status": target, **changes}
-    rows = type(instance)._base_manager.filter(pk=instance.pk, status=current).update(**values)
+    version = {"version": models.F("version") + 1} if "version" in fields else {}
+    rows = type(instance)._base_manager.filter(pk=instance.pk, status=current).update(**values, **version)
     if rows != 1:
         raise TransitionLost(f"{table.name} {instance.pk} is no longer {current}.", current=current)
+    if version:
+        values["version"] = instance.version + 1  # type: ignore[attr-defined]
     for field, value in values.items():
         setattr(instance, field, value)
     if record is not None:

@@ -136,7 +136,9 @@ def queue_for(task_name: str, *, app: str = "myproject") -> QueueSpec:
     return next(queue for queue in QUEUES if queue.app == app)
 
 
-def route_task(name: str, args: Any, kwargs: Any, options: dict[str, Any], task: Any = None, **_: Any) -> dict[str, Any]:
+def route_task(
+    name: str, args: Any, kwargs: Any, options: dict[str, Any], task: Any = None, **_: Any
+) -> dict[str, Any]:
     """Celery's router: the queue and the default priority of a task, as the table says.
 
     See Celery's user guide, "Routing Tasks", section "Routers". What the caller passes to `apply_async` wins.

@@ -1,4 +1,4 @@
-"""What an invoice and a line of the retail file are: sale, cancellation, adjustment or write-off; goods, postage, fee and so on."""
+"""What an invoice and a line of the retail file are: sale, cancellation, write-off; goods, postage, fee and so on."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""Identity: people and service accounts that sign in with a mail address."""

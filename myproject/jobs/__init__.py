@@ -1,0 +1,1 @@
+"""The task platform: transport, old task names, and later durable jobs."""

@@ -1,0 +1,21 @@
+"""How tasks are retried: by the class of the exception, with exponential backoff and jitter."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import InterfaceError, OperationalError
+
+from myproject.errors import RetryableError, UnknownOutcomeError
+from myproject.states import TransitionLost
+
+#: Options for `@shared_task(bind=True, **RETRY)`. Retryable and unknown outcomes (every action looks up before it
+#: sends again), lost races and database trouble (lock waits, deadlocks, lost connections) are tried again after about
+#: 1, 2, 4 ... 60 s; everything else is terminal. Ten tries span five minutes, after that the sweep takes over.
+RETRY: dict[str, Any] = {
+    "autoretry_for": (RetryableError, UnknownOutcomeError, TransitionLost, OperationalError, InterfaceError),
+    "retry_backoff": 1,
+    "retry_backoff_max": 60,
+    "retry_jitter": True,
+    "max_retries": 10,
+}

@@ -1,0 +1,1 @@
+"""Home page, health and status."""

@@ -1,0 +1,1 @@
+"""What the stand-in does: every function here changes rows, in one short transaction."""

@@ -1,0 +1,1 @@
+"""What happens without a request: refunds settle and webhooks leave."""

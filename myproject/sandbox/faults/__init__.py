@@ -1,0 +1,1 @@
+"""Faults by configuration: what a rule is, how rules are read, and which rule fires."""

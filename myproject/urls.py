@@ -1,0 +1,16 @@
+"""Where each address is answered: the one place of the platform that names the apps, by string."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.urls import include, path
+
+urlpatterns = [
+    path("admin/", admin.site.urls),
+    path("api/", include("myproject.api.urls")),
+    path("api/", include("catalog.api.urls")),
+    path("api/", include("search.api.urls")),
+    path("api/", include("orders.api.urls")),
+    path("webhooks/", include("orders.api.webhook_urls")),
+    path("", include("myproject.operations.urls")),
+]

@@ -1,0 +1,1 @@
+"""Messages to customers: one row per business event, channel and recipient."""

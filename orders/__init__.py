@@ -1,0 +1,1 @@
+"""Customers, carts, orders, payments, cancellations, refunds and the ledger."""

@@ -1,0 +1,1 @@
+"""Everything that writes orders and money, one use case per module."""
