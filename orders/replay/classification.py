@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from enum import StrEnum
 
+from orders.models import LineKind
 from orders.replay.reader import RetailRow
 
 
@@ -16,17 +17,6 @@ class InvoiceKind(StrEnum):
     CANCELLATION = "cancellation"
     ADJUSTMENT = "adjustment"
     """A bad-debt booking: neither an order nor a cancellation, and it may be negative."""
-
-
-class LineKind(StrEnum):
-    """What a line of a sale is."""
-
-    GOODS = "goods"
-    POSTAGE = "postage"
-    DISCOUNT = "discount"
-    FEE = "fee"
-    GIFT = "gift"
-    VOUCHER = "voucher"
 
 
 NON_GOODS_CODES: dict[str, LineKind] = {
@@ -60,10 +50,15 @@ def classify_invoice(number: str) -> InvoiceKind:
 
 
 def classify_line(row: RetailRow) -> LineKind:
-    """The kind of a sale line: what costs nothing is a gift whatever its code; then the code decides."""
+    """The kind of a sale line: what costs nothing is a gift whatever its code; then the code decides.
+
+    A discount takes money off. A line with the discount's code that adds money is a fee.
+    """
     if row.unit_price == 0:
         return LineKind.GIFT
     kind = NON_GOODS_CODES.get(row.stock_code)
+    if kind is LineKind.DISCOUNT and row.quantity > 0:
+        return LineKind.FEE
     if kind is not None:
         return kind
     return LineKind.VOUCHER if _VOUCHER_CODE.fullmatch(row.stock_code) else LineKind.GOODS

@@ -1,8 +1,8 @@
 """Which sale lines a cancellation line takes its units back from; a cancellation in the file does not name its sale.
 
-The rule: cancellation lines in file order; each takes units back from sale lines that stand before it, of the same customer and the
-same stock code, the line that stands last first, until its quantity is covered. All guests count as one customer here, and only here.
-Codes are compared byte for byte. Only rows of the same file are looked at.
+The rule: cancellation lines in file order; each takes units back from sale lines that stand before it, of the same
+customer and the same stock code, the line that stands last first, until its quantity is covered. All guests count as
+one customer here, and only here. Codes are compared byte for byte. Only rows of the same file are looked at.
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ class _OpenSale:
 def match_cancellations(rows: Iterable[RetailRow]) -> list[MatchedLine]:
     """Match every cancellation line of ``rows``, which come in file order and hold good rows only.
 
-    One pass: the open sale lines of a customer and code are a stack whose top is the line that stands last, and a line that is used
-    up leaves it, so every sale line is pushed and popped once.
+    One pass: the open sale lines of a customer and code are a stack whose top is the line that stands last, and a line
+    that is used up leaves it, so every sale line is pushed and popped once.
     """
     open_sales: defaultdict[tuple[str, str], list[_OpenSale]] = defaultdict(list)
     matched: list[MatchedLine] = []

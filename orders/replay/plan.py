@@ -1,4 +1,4 @@
-"""What one retail file asks of the platform: orders, cancellations, adjustments, stock; a pure decision, nothing is written."""
+"""What one retail file asks of the platform: orders, cancellations, adjustments, stock. Nothing is written here."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from datetime import datetime
 from decimal import Decimal
 
 from myproject.money import allocate, line_total, share_of_units, to_decimal
+from orders.models import LineKind
 from orders.replay.classification import (
     STOCK_KINDS,
     InvoiceKind,
-    LineKind,
     classify_invoice,
     classify_line,
     find_sign_error,
@@ -299,7 +299,7 @@ def _plan_cancellations(matched: Iterable[MatchedLine], sales: Iterable[Sale]) -
 def _plan_stock(
     sales: Iterable[Sale], cancellations: Iterable[CancellationDocument], write_offs: Iterable[RetailRow]
 ) -> tuple[StockItem, ...]:
-    """One item per stock code that moves. It opens with all that will ever leave, so no order of events can overdraw it."""
+    """One item per stock code. It opens with all that will ever leave, so no order of events can overdraw it."""
     names: dict[str, str] = {}
     sold: defaultdict[str, int] = defaultdict(int)
     returned: defaultdict[str, int] = defaultdict(int)
@@ -360,7 +360,7 @@ def _total_matches(matched: Iterable[MatchedLine]) -> MatchTotals:
 def _sum_rounding(
     sales: Iterable[Sale], cancellations: Iterable[CancellationDocument], adjustments: Iterable[Adjustment]
 ) -> Decimal:
-    """What the booked amounts leave of the exact ones, piece by piece; zero unless a price has more than two decimals."""
+    """What the booked amounts leave of the exact ones, piece by piece: zero where prices have two decimals."""
     rounding = Decimal(0)
     for sale in sales:
         rounding += sum((line.row.value - to_decimal(line.total, CURRENCY) for line in sale.lines), Decimal(0))

@@ -1,7 +1,8 @@
 """Reads a retail invoice file line by line; a bad row becomes a :class:`Rejection` and touches no other row.
 
-The form: one row per line of text, eight named columns, comma separated, optionally gzipped. A line is read on its own, so a stray
-quotation mark cannot swallow the lines after it. Each line is UTF-8 or, where it is not, Latin-1 (the data set exists in both).
+The form: one row per line of text, eight named columns, comma separated, optionally gzipped. A line is read on its own,
+so a stray quotation mark cannot swallow the lines after it. Each line is UTF-8 or, where it is not, Latin-1 (the data
+set exists in both).
 """
 
 from __future__ import annotations
@@ -31,9 +32,10 @@ MAX_UNIT_PRICE = Decimal("9999999.9999")
 """Ten million pounds apiece: beyond it a shifted column is likelier than a price."""
 
 PRICE_DECIMALS = 4
-"""The platform keeps unit prices exact to four decimals; a finer one would have to be changed silently, so it is refused."""
+"""The platform keeps unit prices exact to four decimals; a finer one would be changed silently, so it is refused."""
 
-MAX_INVOICE_LENGTH = 32
+# What the columns of the platform hold; a longer text is refused, never cut.
+MAX_INVOICE_LENGTH = 64
 MAX_STOCK_CODE_LENGTH = 64
 MAX_DESCRIPTION_LENGTH = 255
 MAX_CUSTOMER_LENGTH = 64
@@ -191,7 +193,7 @@ def _readable_value(fields: list[str]) -> Decimal | None:
 
 
 class _RowParser:
-    """Turns fields into a row; remembers what it has read, because prices, moments and codes repeat thousands of times."""
+    """Turns fields into a row; remembers what it has read, for prices, moments and codes repeat thousands of times."""
 
     def __init__(self) -> None:
         self._prices: dict[str, Decimal] = {}
