@@ -1,8 +1,17 @@
-"""The test suite: fast hashes, mail in memory, cache in memory. Databases and brokers come from the environment."""
+"""The test suite: fast hashes; mail, cache and broker in memory, so that no test reaches a site that runs beside it.
+
+Tests that need a real broker start programs of their own with CELERY_BROKER_URL and a database with DATABASE_URL.
+"""
 
 import os
+from pathlib import Path
 
 os.environ.setdefault("EMAIL_URL", "dummy://")
+os.environ.setdefault("STATE_DIR", str(Path(__file__).resolve().parents[2] / ".state" / "test" / "state"))
+if "REDIS_URL" not in os.environ:
+    os.environ["REDIS_URL"] = os.environ["ABANDON_CART_REDIS_URL"] = "redis://127.0.0.1:1/0"  # nothing listens there
+    os.environ.setdefault("CELERY_BROKER_URL", "memory://")
+    os.environ.setdefault("CELERY_RESULT_BACKEND", "cache+memory://")
 
 from .base import *  # noqa: E402, F403
 

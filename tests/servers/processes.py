@@ -1,7 +1,8 @@
 """Processes that tests start: each in its own session, with a mark in its environment, stopped by its own id.
 
 The mark is what makes "nothing was left behind" provable: a grandchild inherits it even when it leaves its group, its
-session and its parent, so `find_survivors` sees what a list of known process ids would miss.
+session and its parent, so `find_survivors` sees what a list of known process ids would miss. A few servers overwrite
+their environment with their title, therefore the sessions that were opened are also written down.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -88,13 +90,14 @@ class Process:
         folder.mkdir(parents=True, exist_ok=True)
         self.name, self.stop_signal, self.stop_timeout = name, stop_signal, stop_timeout
         self.log_file = folder / f"{name}.log"
+        environment = dict(env) if env is not None else clean_environment()
         with self.log_file.open("ab") as output:
             self.popen = subprocess.Popen(
                 [str(part) for part in command],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env=dict(env) if env is not None else clean_environment(),
+                env=environment,
                 cwd=cwd,
                 start_new_session=True,
                 user=user,
@@ -102,6 +105,9 @@ class Process:
                 extra_groups=[] if user else None,
                 preexec_fn=None if outlives_parent else die_with_parent,
             )
+        if MARK in environment:
+            with sessions_file(environment[MARK]).open("a") as sessions:
+                sessions.write(f"{self.popen.pid}\n")
 
     @property
     def pid(self) -> int:
@@ -157,22 +163,38 @@ def kill_group(pid: int) -> None:
         os.killpg(pid, signal.SIGKILL)
 
 
+def sessions_file(mark: str) -> Path:
+    """Return the file that lists the sessions opened under `mark`, one id a line."""
+    return Path(tempfile.gettempdir()) / f"myproject-{mark}.sessions"
+
+
 def find_survivors(mark: str) -> dict[int, str]:
-    """Return pid and command line of every process of this machine, except this one, that carries `mark`."""
+    """Return pid and command line of every process, except this one, that belongs to `mark`.
+
+    A process belongs to it when it carries the mark, or one that begins with it, or lives in a session opened under it.
+    """
     wanted = f"{MARK}={mark}".encode()
+    listed = sessions_file(mark).parent.glob(sessions_file(f"{mark}*").name)
+    sessions = {session for file in listed for session in file.read_text().split()}
     found: dict[int, str] = {}
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit() or int(entry.name) == os.getpid():
             continue
         with contextlib.suppress(OSError):
-            if wanted in (entry / "environ").read_bytes().split(b"\0") and not _is_zombie(entry):
+            # Fields after the command name: state, parent, group, session.
+            state, _, _, session = (entry / "stat").read_text().rpartition(")")[2].split()[:4]
+            marked = any(variable.startswith(wanted) for variable in _environment(entry))
+            if state != "Z" and (marked or session in sessions):
                 command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
                 found[int(entry.name)] = command
     return found
 
 
-def _is_zombie(entry: Path) -> bool:
-    return (entry / "stat").read_text().rpartition(")")[2].split()[0] == "Z"
+def _environment(entry: Path) -> list[bytes]:
+    try:
+        return (entry / "environ").read_bytes().split(b"\0")
+    except OSError:  # another user's process
+        return []
 
 
 def end_survivors(mark: str, *, patience: float = 5) -> dict[int, str]:
@@ -183,6 +205,8 @@ def end_survivors(mark: str, *, patience: float = 5) -> dict[int, str]:
     for pid in survivors:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(pid, signal.SIGKILL)
+    for listed in sessions_file(mark).parent.glob(sessions_file(f"{mark}*").name):
+        listed.unlink(missing_ok=True)
     return survivors
 
 

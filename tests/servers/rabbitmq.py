@@ -8,7 +8,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import uuid
 from pathlib import Path
 
 from tests.servers.processes import NotAvailable, Process, clean_environment, free_port, is_listening
@@ -92,11 +91,6 @@ def node_environment(folder: Path, *, port: int, mapper_port: int) -> dict[str, 
         ERL_EPMD_PORT=str(mapper_port),
         ERL_EPMD_ADDRESS="127.0.0.1",
     )
-
-
-def fresh_vhost(server_url: str) -> str:
-    """Empty the server's default vhost is not possible in one step, so name queues apart: return a unique prefix."""
-    return f"t{uuid.uuid4().hex[:8]}"
 
 
 def _packaged_user() -> str:

@@ -1,0 +1,90 @@
+"""The project's own programs as real processes: worker, beat, web and the provider's stand-in."""
+
+from __future__ import annotations
+
+import contextlib
+import uuid
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from celery import Celery
+from kombu.exceptions import OperationalError
+
+from tests.servers.processes import Process, free_port, is_listening, python
+
+# A worker imports Django and every app: about 3 s on an idle machine, several times that when both cores are busy.
+START_TIMEOUT = 90
+
+
+def start_worker(
+    *,
+    env: Mapping[str, str],
+    queues: Sequence[str],
+    folder: Path,
+    app: str = "myproject",
+    concurrency: int = 1,
+    pool: str = "prefork",
+    name: str | None = None,
+    extra: Sequence[str] = (),
+) -> Process:
+    """Start `celery -A <app> worker` and return when it answers a ping over its broker.
+
+    `app` may be a file's module as well: a test that needs tasks of its own puts them there. The broker is read from
+    CELERY_BROKER_URL, REDIS_URL or, for the abandoned-cart app, ABANDON_CART_REDIS_URL of `env`.
+    """
+    name = name or f"worker-{uuid.uuid4().hex[:6]}"
+    node = f"{name}@localhost"
+    command = [
+        python(), "-m", "celery", "-A", app, "worker", "-Q", ",".join(queues), "-n", node, "-c", str(concurrency),
+        "-P", pool, "-l", "INFO", "--without-mingle", "--without-gossip", *extra,
+    ]  # fmt: skip
+    process = Process(command, folder=folder, name=name, env=env, stop_timeout=30)
+    asker = Celery("asker", broker=broker_url(env, app=app), set_as_current=False)
+    try:
+        process.wait_ready(lambda: answers_ping(asker, node), timeout=START_TIMEOUT)
+    finally:
+        asker.close()
+    return process
+
+
+def answers_ping(asker: Celery, node: str) -> bool:
+    """Tell whether the worker of that name is consuming."""
+    with contextlib.suppress(OperationalError, OSError):
+        return bool(asker.control.ping(destination=[node], timeout=0.5))
+    return False
+
+
+def broker_url(env: Mapping[str, str], *, app: str = "myproject") -> str:
+    """Return the broker that a program with this environment uses."""
+    if app == "myproject.celery:abandon_cart_app":
+        return env["ABANDON_CART_REDIS_URL"]
+    return env.get("CELERY_BROKER_URL") or env["REDIS_URL"]
+
+
+def start_beat(*, env: Mapping[str, str], folder: Path, app: str = "myproject", extra: Sequence[str] = ()) -> Process:
+    """Start `celery -A <app> beat` and return once it has said that it is starting."""
+    command = [python(), "-m", "celery", "-A", app, "beat", "-l", "INFO", "--pidfile", "", *extra]
+    process = Process(command, folder=folder, name="beat", env=env)
+    return process.wait_ready(lambda: "beat: Starting" in process.log(), timeout=START_TIMEOUT)
+
+
+def start_web(
+    *, env: Mapping[str, str], folder: Path, port: int | None = None, threads: int = 4
+) -> tuple[Process, str]:
+    """Start gunicorn with the project's WSGI application; return the process and its address."""
+    port = port or free_port()
+    command = [
+        python(), "-m", "gunicorn", "myproject.wsgi:application", "--bind", f"127.0.0.1:{port}", "--workers", "1",
+        "--threads", str(threads), "--timeout", "120", "--graceful-timeout", "5",
+    ]  # fmt: skip
+    process = Process(command, folder=folder, name="web", env=env)
+    process.wait_ready(lambda: is_listening(port) and "Booting worker" in process.log(), timeout=START_TIMEOUT)
+    return process, f"http://127.0.0.1:{port}"
+
+
+def start_sandbox(*, env: Mapping[str, str], folder: Path) -> tuple[Process, str]:
+    """Start the provider's stand-in at SANDBOX_HOST and SANDBOX_PORT of `env`; return the process and its address."""
+    port = int(env["SANDBOX_PORT"])
+    process = Process([python(), "-m", "myproject.sandbox", "serve"], folder=folder, name="sandbox", env=env)
+    process.wait_ready(lambda: is_listening(port), timeout=START_TIMEOUT)
+    return process, f"http://127.0.0.1:{port}"
