@@ -1,1 +1,1 @@
-"""A strict stand-in for the payment provider Juspay: its own process, settings and database file. See docs/sandbox.md."""
+"""A strict stand-in for the payment provider Juspay: own process, own settings, own database. See docs/sandbox.md."""

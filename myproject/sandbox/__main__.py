@@ -16,7 +16,9 @@ def main(argv: list[str]) -> int:
     """Run one command under the stand-in's own settings; 2 when it may not or cannot start."""
     module = os.environ.get("DJANGO_SETTINGS_MODULE", "")
     if "production" in module.split("."):
-        print(f"sandbox: refused, because DJANGO_SETTINGS_MODULE is {module}. It is no payment provider.", file=sys.stderr)
+        print(
+            f"sandbox: refused, because DJANGO_SETTINGS_MODULE is {module}. It is no payment provider.", file=sys.stderr
+        )
         return 2
     if settings.configured:
         print("sandbox: refused, because importing the package already configured other settings.", file=sys.stderr)

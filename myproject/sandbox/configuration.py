@@ -87,7 +87,7 @@ def read_configuration(environment: Mapping[str, str]) -> Configuration:
         webhook_events=_read_events(environment),
         webhook_threads=int(_read_number(environment, "SANDBOX_WEBHOOK_THREADS", "4", low=1, high=64, whole=True)),
         webhook_timeout=_read_number(environment, "SANDBOX_WEBHOOK_TIMEOUT", "10", low=0.01, high=300),
-        webhook_backoff_scale=_read_number(environment, "SANDBOX_WEBHOOK_BACKOFF_SCALE", "1", low=0, high=1),
+        webhook_backoff_scale=_read_number(environment, "SANDBOX_WEBHOOK_BACKOFF_SCALE", "0.02", low=0, high=1),
         settlement_delay=_read_number(environment, "SANDBOX_SETTLEMENT_DELAY", "2", low=0, high=864_000),
         refund_window=_read_number(environment, "SANDBOX_REFUND_WINDOW_SECONDS", "5", low=0, high=3600),
         minimum_refund=_read_minimum_refund(environment),

@@ -41,14 +41,24 @@ def invalid_input(field: str, reason: str) -> ApiError:
     message = "Invalid input data"
     fields = [{"field_name": field, "reason": reason}]
     info = _info("INVALID_INPUT", message, message, fields=fields)
-    body = {"status": "Bad Request", "error_code": "INVALID_REQUEST", "error_message": "Bad Request.", "error_info": info}
+    body = {
+        "status": "Bad Request",
+        "error_code": "INVALID_REQUEST",
+        "error_message": "Bad Request.",
+        "error_info": info,
+    }
     return ApiError(400, body)
 
 
 def order_conflict(code: str, reason: str) -> ApiError:
     """Return the answer to an order id that is taken: by another amount (ALREADY_EXISTS) or paid (INVALID_ACTION)."""
     info = _info(code, "Invalid input data", reason)
-    body = {"status": "Bad Request", "error_code": "INVALID_REQUEST", "error_message": "Bad Request.", "error_info": info}
+    body = {
+        "status": "Bad Request",
+        "error_code": "INVALID_REQUEST",
+        "error_message": "Bad Request.",
+        "error_info": info,
+    }
     return ApiError(400, body)
 
 

@@ -62,7 +62,9 @@ def _parse_rule(entry: Any, number: int) -> Rule:
         chance=float(
             _check(where, entry, "chance", 1, "a number above 0, at most 1", lambda v: _is_number(v) and 0 < v <= 1)
         ),
-        seed=str(_check(where, entry, "seed", 0, "a text or whole number", lambda v: isinstance(v, str) or _is_whole(v))),
+        seed=str(
+            _check(where, entry, "seed", 0, "a text or whole number", lambda v: isinstance(v, str) or _is_whole(v))
+        ),
         times=_check(where, entry, "times", 0, "a whole number from 1", lambda value: _is_whole(value) and value >= 1),
     )
 
@@ -79,7 +81,9 @@ def _parse_fault(where: str, entry: dict[str, Any], kind: str) -> Fault:
             values[name] = float(seconds)
         elif name == "copies":
             allowed = f"a whole number from 1 to {MOST_COPIES}"
-            values[name] = _check(where, entry, name, default, allowed, lambda v: _is_whole(v) and 1 <= v <= MOST_COPIES)
+            values[name] = _check(
+                where, entry, name, default, allowed, lambda v: _is_whole(v) and 1 <= v <= MOST_COPIES
+            )
         elif name == "applied":
             values[name] = _check(where, entry, name, default, "true or false", lambda v: isinstance(v, bool))
         elif kind == "decline":
