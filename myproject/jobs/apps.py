@@ -3,6 +3,9 @@
 from django.apps import AppConfig
 from django.utils.module_loading import autodiscover_modules
 
+from myproject.celery import app
+from myproject.jobs.aliases import register_aliases
+
 
 class JobsConfig(AppConfig):
     """The task platform."""
@@ -11,5 +14,6 @@ class JobsConfig(AppConfig):
     label = "jobs"
 
     def ready(self) -> None:
-        """Register every task in every process, so that a broken task module stops the start and not a request."""
+        """Register every task, by its old names too, in every process: a broken module stops the start, not a request."""
         autodiscover_modules("tasks")
+        register_aliases(app)
