@@ -367,6 +367,7 @@ def _sum_rounding(
     for adjustment in adjustments:
         rounding += adjustment.row.value - to_decimal(adjustment.amount, CURRENCY)
     for document in cancellations:
-        for piece in (*document.covered, *document.uncovered):
+        pieces: tuple[CoveredLine | UncoveredLine, ...] = (*document.covered, *document.uncovered)
+        for piece in pieces:
             rounding -= piece.row.unit_price * piece.units - to_decimal(piece.value, CURRENCY)
     return rounding
