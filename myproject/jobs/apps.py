@@ -14,6 +14,6 @@ class JobsConfig(AppConfig):
     label = "jobs"
 
     def ready(self) -> None:
-        """Register every task, by its old names too, in every process: a broken module stops the start, not a request."""
+        """Register every task, by its old names too, everywhere: a broken module stops the start, not a request."""
         autodiscover_modules("tasks")
         register_aliases(app)

@@ -88,6 +88,10 @@ QUEUES: tuple[QueueSpec, ...] = (
         tasks=("reports.tasks.*", "orders.tasks.generate_*", "orders.tasks.reconcile_*"), program="worker_bulk", **LONG,
     ),
     QueueSpec(
+        name=KINESIS, purpose="event streams", priority=NORMAL, prefetch=4,
+        tasks=("catalog.tasks.*kinesis*", "orders.tasks.*kinesis*"), program="worker_bulk", **LONG,
+    ),
+    QueueSpec(
         name=ORDERS, purpose="orders: stock, ledger, charge, confirmation", priority=URGENT, prefetch=1,
         tasks=("orders.tasks.*",), program="worker_orders", **SHORT,
     ),
@@ -99,10 +103,6 @@ QUEUES: tuple[QueueSpec, ...] = (
     QueueSpec(
         name=SEARCH_SYNC, purpose="search index, Dgraph and OpenSearch", priority=NORMAL, prefetch=1,
         tasks=("search.tasks.*",), program="worker_bulk", **LONG,
-    ),
-    QueueSpec(
-        name=KINESIS, purpose="event streams", priority=NORMAL, prefetch=4,
-        tasks=("catalog.tasks.*kinesis*", "orders.tasks.*kinesis*"), program="worker_bulk", **LONG,
     ),
     QueueSpec(
         name=AVAILABILITY_LOG, purpose="hyperlocal availability log", priority=BACKGROUND, prefetch=16,

@@ -137,7 +137,10 @@ def test_a_target_that_is_imported_later_takes_over_from_the_stand_in(monkeypatc
     register_aliases(app)
     assert isinstance(app.tasks["tasks.late"].apply().result, TaskPlannedError)
 
-    app.task(lambda: "here", shared=False, name="shop.tasks.late")
+    @app.task(shared=False, name="shop.tasks.late")
+    def late():
+        return "here"
+
     register_aliases(app)
     register_aliases(app)
 
