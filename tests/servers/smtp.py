@@ -45,7 +45,7 @@ class _Keeper:
     def __init__(self, server: SmtpServer) -> None:
         self.server = server
 
-    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802 (aiosmtpd's name)
+    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
         if self.server.refuse:
             return self.server.refuse
         message = message_from_bytes(envelope.content, _class=EmailMessage, policy=policy.default)
