@@ -8,9 +8,9 @@ from typing import Any
 class ApiError(Exception):
     """An answer that is not a success: HTTP status and JSON body."""
 
-    def __init__(self, status: int, body: dict[str, Any]) -> None:
+    def __init__(self, http_status: int, body: dict[str, Any]) -> None:
         super().__init__(body.get("error_message") or body.get("status"))
-        self.status = status
+        self.http_status = http_status
         self.body = body
 
 

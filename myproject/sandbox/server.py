@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.core.wsgi import get_wsgi_application
-from gunicorn.app.base import BaseApplication
+from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
 
 from .background.dispatcher import Dispatcher, start_dispatcher
 from .configuration import Configuration

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .models import Order, Refund
+    from .models import Order, Payment, Refund
 
 # Every order status of the provider with its number, also those that the stand-in never reaches.
 STATUS_IDS = {
@@ -48,15 +49,20 @@ class ForbiddenMove(Exception):
     """A move that the tables above do not have. Read by the stand-in's developer: it is a bug of the stand-in."""
 
 
-def move_order(order: Order, status: str) -> None:
-    """Set the order's status; the caller saves it. Raises ForbiddenMove."""
+def move_order(order: Order, status: str, *, latest_payment: Payment) -> None:
+    """Give the order its status and the payment that led to it. Raises ForbiddenMove."""
     if status not in ORDER_MOVES[order.status]:
         raise ForbiddenMove(f"order {order.order_id}: {order.status} to {status}")
     order.status = status
+    order.latest_payment = latest_payment
+    order.save(update_fields=["status", "latest_payment"])
 
 
-def move_refund(refund: Refund, status: str) -> None:
-    """Set the refund's status; the caller saves it. Raises ForbiddenMove."""
+def move_refund(refund: Refund, status: str, *, gateway_reference: str, now: datetime) -> None:
+    """Give the refund its final status. Raises ForbiddenMove."""
     if status not in REFUND_MOVES[refund.status]:
         raise ForbiddenMove(f"refund {refund.unique_request_id}: {refund.status} to {status}")
     refund.status = status
+    refund.gateway_reference = gateway_reference
+    refund.settled_at = now
+    refund.save(update_fields=["status", "gateway_reference", "settled_at"])

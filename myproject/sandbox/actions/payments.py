@@ -12,9 +12,12 @@ from ..states import move_order
 from .record import add_entry
 from .webhooks import add_event
 
-# action of the page -> status of payment and order, kind of the record's row, events in the order they are sent
-APPROVE = ("CHARGED", Entry.Kind.CHARGED, ("TXN_CREATED", "TXN_CHARGED", "ORDER_SUCCEEDED"))
-ABANDON = ("PENDING_VBV", Entry.Kind.ABANDONED, ("TXN_CREATED",))
+# kind of the record's row -> events, in the order in which they are sent
+EVENTS = {
+    Entry.Kind.CHARGED: ("TXN_CREATED", "TXN_CHARGED", "ORDER_SUCCEEDED"),
+    Entry.Kind.DECLINED: ("TXN_CREATED", "TXN_FAILED", "ORDER_FAILED"),
+    Entry.Kind.ABANDONED: ("TXN_CREATED",),
+}
 
 
 def pay_order(*, page_id: str, action: str, decline_status: str, now: datetime) -> Order | None:
@@ -27,16 +30,13 @@ def pay_order(*, page_id: str, action: str, decline_status: str, now: datetime) 
         if order is None or order.status == "CHARGED":
             return order
         if action == "approve":
-            status, kind, events = APPROVE
+            status, kind = "CHARGED", Entry.Kind.CHARGED
         elif action == "abandon":
-            status, kind, events = ABANDON
+            status, kind = "PENDING_VBV", Entry.Kind.ABANDONED
         else:
             status, kind = decline_status, Entry.Kind.DECLINED
-            events = ("TXN_CREATED", "TXN_FAILED", "ORDER_FAILED")
         payment = _add_payment(order=order, status=status, now=now)
-        move_order(order, status)
-        order.latest_payment = payment
-        order.save(update_fields=["status", "latest_payment"])
+        move_order(order, status, latest_payment=payment)
         add_entry(
             kind=kind,
             order_id=order.order_id,
@@ -46,7 +46,7 @@ def pay_order(*, page_id: str, action: str, decline_status: str, now: datetime) 
             outcome=status,
             now=now,
         )
-        for event in events:
+        for event in EVENTS[kind]:
             add_event(name=event, order=order, refunds=(), now=now)
         return order
 

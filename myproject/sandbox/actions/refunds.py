@@ -77,15 +77,11 @@ def _check_refund(*, order: Order, new: NewRefund, now: datetime) -> int:
 def settle_due_refunds(*, now: datetime) -> int:
     """Settle the refunds whose time has come, oldest first, and return how many."""
     due = Refund.objects.filter(status="PENDING", due_at__lte=now)
-    if not due.exists():  # without the write lock: the background asks this after every request
-        return 0
-    with writing(wakes_background=True):
+    with writing():
         refunds = list(due.select_related("order__latest_payment").order_by("due_at", "pk")[:SETTLED_AT_ONCE])
         for refund in refunds:
-            move_refund(refund, refund.outcome)
-            refund.settled_at = now
-            refund.gateway_reference = uuid.uuid4().hex[:24] if refund.status == "SUCCESS" else ""
-            refund.save(update_fields=["status", "settled_at", "gateway_reference"])
+            reference = uuid.uuid4().hex[:24] if refund.outcome == "SUCCESS" else ""
+            move_refund(refund, refund.outcome, gateway_reference=reference, now=now)
             _record(Entry.Kind.REFUND_SETTLED, refund, now=now)
             add_event(name=EVENTS[refund.status], order=refund.order, refunds=find_refunds(refund.order), now=now)
         return len(refunds)

@@ -7,6 +7,9 @@ import uuid
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+from django.db import transaction
+
+from ..background.wakeup import wake_background
 from ..configuration import configuration
 from ..database import writing
 from ..faults.choosing import choose_fault
@@ -53,7 +56,7 @@ def add_event(*, name: str, order: Order, refunds: Sequence[Refund], now: dateti
 
 def finish_attempt(*, webhook: Webhook, answer: str, delivered: bool, now: datetime) -> None:
     """Write down one attempt: delivered, due again by BACKOFF, or given up. `answer` is the status or the failure."""
-    with writing(wakes_background=True):
+    with writing():
         webhook.attempts += 1
         if delivered:
             webhook.state = Webhook.State.DELIVERED
@@ -73,6 +76,11 @@ def finish_attempt(*, webhook: Webhook, answer: str, delivered: bool, now: datet
             now=now,
         )
         if delivered and any(rule.fault.kind == "out_of_order" for rule in configuration().rules):
-            # Whatever was held back for this order until a later event had arrived may leave now.
-            held = Webhook.objects.filter(order_id=webhook.order_id, held_until_next=True, pk__lt=webhook.pk)
-            held.filter(state=Webhook.State.WAITING).update(held_until_next=False, due_at=now)
+            _release_held(webhook, now=now)
+
+
+def _release_held(webhook: Webhook, *, now: datetime) -> None:
+    """Let the earlier events of the order leave that were held back until a later one had arrived."""
+    held = Webhook.objects.filter(order_id=webhook.order_id, held_until_next=True, pk__lt=webhook.pk)
+    if held.filter(state=Webhook.State.WAITING).update(held_until_next=False, due_at=now):
+        transaction.on_commit(wake_background)

@@ -18,14 +18,14 @@ from ..actions.refunds import settle_due_refunds
 from ..actions.webhooks import finish_attempt
 from ..configuration import configuration
 from ..models import Webhook
-from ..queries.waiting import find_due_webhooks, find_next_due
+from ..queries.waiting import get_next_settlement, list_next_webhooks
 from .delivery import Postman
 from .wakeup import await_bell, wake_background
 
 logger = logging.getLogger(__name__)
 
 LONGEST_SLEEP = 60.0  # seconds; only against a clock that was set back: due rows are otherwise slept for exactly
-PAUSE = 0.01  # seconds between two looks at the database; a burst of requests is then served by one look
+PAUSE = 0.02  # seconds between two looks at the database, so that one look serves a burst of requests
 QUEUED_PER_THREAD = 4  # webhooks read ahead for each delivering thread
 RECOVERY = 1.0  # seconds to wait after a database error, before looking again
 
@@ -36,6 +36,7 @@ class Dispatcher:
     def __init__(self, *, threads: int) -> None:
         self._stopping = threading.Event()
         self._in_flight: set[int] = set()
+        self._backlog = False
         self._queue: queue.SimpleQueue[Webhook | None] = queue.SimpleQueue()
         self._most_in_flight = threads * QUEUED_PER_THREAD
         self.threads = [self._make_thread("sandbox-due", self._look)]
@@ -73,20 +74,29 @@ class Dispatcher:
     def _hand_out(self) -> float:
         """Settle and queue what is due; return how long nothing will be."""
         now = timezone.now()
-        settle_due_refunds(now=now)
+        settlement = get_next_settlement()
+        if settlement is not None and settlement <= now:
+            settle_due_refunds(now=now)
+            settlement = get_next_settlement()
         # Copied before reading: a delivery that ends between the two is then still left out, and not sent twice.
         in_flight = set(self._in_flight)
         room = self._most_in_flight - len(in_flight)
-        if room <= 0:
-            return LONGEST_SLEEP  # a finished delivery rings the bell
-        for webhook in find_due_webhooks(now=now, limit=room, leave_out=in_flight):
+        times = [] if settlement is None else [settlement]
+        webhooks = list_next_webhooks(limit=room, leave_out=in_flight) if room > 0 else []
+        for webhook in webhooks:
+            if webhook.due_at > now:
+                times.append(webhook.due_at)
+                break
             self._in_flight.add(webhook.pk)
-            in_flight.add(webhook.pk)
             self._queue.put(webhook)
-        due_at = find_next_due(leave_out=in_flight)
-        if due_at is None:
-            return LONGEST_SLEEP
-        return min(LONGEST_SLEEP, max(0.0, (due_at - timezone.now()).total_seconds()))
+        else:
+            # There was no room for what may still be due: the next delivery that ends rings the bell. One may have
+            # ended before it could know that, so look once more if there is room by now.
+            self._backlog = len(webhooks) >= room
+            if self._backlog and len(self._in_flight) < self._most_in_flight:
+                return 0.0
+        wait = (min(times) - now).total_seconds() if times else LONGEST_SLEEP
+        return min(LONGEST_SLEEP, max(0.0, wait))
 
     def _deliver(self) -> None:
         config = configuration()
@@ -97,15 +107,18 @@ class Dispatcher:
             timeout=config.webhook_timeout,
         )
         while (webhook := self._queue.get()) is not None and not self._stopping.is_set():
+            delivered = False
             try:
                 attempt = postman.post(webhook.payload)
                 finish_attempt(webhook=webhook, answer=attempt.answer, delivered=attempt.delivered, now=timezone.now())
+                delivered = attempt.delivered
             except DatabaseError:
                 logger.exception("webhook %s: the attempt could not be written down; it is sent again", webhook)
                 self._stopping.wait(RECOVERY)
             finally:
                 self._in_flight.discard(webhook.pk)
-                wake_background()
+                if self._backlog or not delivered:
+                    wake_background()  # there is room again, or this one is due again
         postman.close()
         connection.close()
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import datetime
 
-from django.db.models import Min
-
 from ..models import Refund, Webhook
 
 
@@ -18,16 +16,12 @@ def count_waiting() -> dict[str, int]:
     }
 
 
-def find_due_webhooks(*, now: datetime, limit: int, leave_out: Collection[int]) -> list[Webhook]:
-    """Return webhooks whose time has come, oldest first, without those in `leave_out` (being delivered now)."""
-    due = Webhook.objects.filter(state=Webhook.State.WAITING, due_at__lte=now).order_by("due_at", "pk")
-    return [webhook for webhook in due[: limit + len(leave_out)] if webhook.pk not in leave_out][:limit]
-
-
-def find_next_due(*, leave_out: Collection[int]) -> datetime | None:
-    """Return when something is due next, without the webhooks in `leave_out`."""
+def list_next_webhooks(*, limit: int, leave_out: Collection[int]) -> list[Webhook]:
+    """Return the webhooks that are due first, due or not, without those in `leave_out` (being delivered now)."""
     waiting = Webhook.objects.filter(state=Webhook.State.WAITING).order_by("due_at", "pk")
-    webhooks = waiting.values_list("pk", "due_at")[: 1 + len(leave_out)]
-    times = [due_at for pk, due_at in webhooks if pk not in leave_out][:1]
-    refund = Refund.objects.filter(status="PENDING").aggregate(first=Min("due_at"))["first"]
-    return min([*times, *([refund] if refund else [])], default=None)
+    return [webhook for webhook in waiting[: limit + len(leave_out)] if webhook.pk not in leave_out][:limit]
+
+
+def get_next_settlement() -> datetime | None:
+    """Return when the next refund is due."""
+    return Refund.objects.filter(status="PENDING").order_by("due_at").values_list("due_at", flat=True).first()

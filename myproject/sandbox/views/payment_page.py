@@ -60,7 +60,7 @@ def _send_back(request: HttpRequest, order: Order) -> HttpResponse:
         status_id=STATUS_IDS[order.status],
         response_key=configuration().response_key,
     )
-    return HttpResponseRedirect(location, status=303)  # "see other": the browser goes on with GET
+    return HttpResponseRedirect(location, status=303, headers={"Content-Length": "0"})  # the browser goes on with GET
 
 
 def _show_page(request: HttpRequest, order: Order) -> HttpResponse:

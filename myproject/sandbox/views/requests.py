@@ -25,7 +25,10 @@ CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f]")
 
 def answer_json(body: Any, *, status: int = 200) -> HttpResponse:
     """Return a JSON answer."""
-    return HttpResponse(json.dumps(body, separators=(",", ":")), content_type="application/json", status=status)
+    content = json.dumps(body, separators=(",", ":")).encode()
+    # With its length the answer leaves in one piece; gunicorn would send it in chunks without.
+    headers = {"Content-Length": str(len(content))}
+    return HttpResponse(content, content_type="application/json", status=status, headers=headers)
 
 
 def merchant_call(method: str) -> Callable[[Callable[..., HttpResponse]], Callable[..., HttpResponse]]:
@@ -43,7 +46,7 @@ def merchant_call(method: str) -> Callable[[Callable[..., HttpResponse]], Callab
                 return view(request, **kwargs)
             except errors.ApiError as error:
                 logger.debug("refused %s %s: %s", request.method, request.path, error)
-                return answer_json(error.body, status=error.status)
+                return answer_json(error.body, status=error.http_status)
 
         return call
 
