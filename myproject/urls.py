@@ -14,3 +14,6 @@ urlpatterns = [
     path("webhooks/", include("orders.api.webhook_urls")),
     path("", include("myproject.operations.urls")),
 ]
+
+handler404 = "myproject.api.problems.not_found"
+handler500 = "myproject.api.problems.server_error"

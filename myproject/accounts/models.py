@@ -37,6 +37,7 @@ class User(AbstractBaseUser, PermissionsMixin):
     full_name = models.CharField(max_length=150, blank=True)
     is_staff = models.BooleanField(default=False, help_text="May open the admin.")
     is_active = models.BooleanField(default=True, help_text="Unset instead of deleting.")
+    is_service = models.BooleanField(default=False, help_text="A program: signs in by token only and is not throttled.")
     date_joined = models.DateTimeField(default=timezone.now)
 
     objects: ClassVar[UserManager] = UserManager()

@@ -16,17 +16,17 @@ class IdempotencyRecord(models.Model):
     Source: IETF draft "The Idempotency-Key HTTP Header Field" (draft-ietf-httpapi-idempotency-key-header).
     """
 
-    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    scope = models.CharField(max_length=32, help_text="Whose key it is: user:<id>, or anonymous.")
     key = CodeField(max_length=128)
     method = models.CharField(max_length=8)
     path = models.CharField(max_length=191)
-    fingerprint = models.CharField(max_length=64, help_text="SHA-256 of the request body.")
+    fingerprint = models.CharField(max_length=64, help_text="Keyed hash of method, path and body.")
     response_status = models.PositiveSmallIntegerField(null=True)
     response_body = models.JSONField(null=True)
     created_at = models.DateTimeField()
 
     class Meta:
-        constraints = (models.UniqueConstraint(fields=("user", "key"), name="idempotency_user_key"),)
+        constraints = (models.UniqueConstraint(fields=("scope", "key"), name="idempotency_scope_key"),)
         indexes = (models.Index(fields=("created_at",), name="idempotency_created"),)
 
     def __str__(self) -> str:

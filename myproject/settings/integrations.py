@@ -36,3 +36,4 @@ DEFAULT_FROM_EMAIL = read("str", "DEFAULT_FROM_EMAIL", "shop@example.com", allow
 
 # --- Flower -------------------------------------------------------------------------------------------------------
 FLOWER_BASIC_AUTH = read("str", "FLOWER_BASIC_AUTH", "", allowed="user:password", secret=True)
+FLOWER_URL = read("str", "FLOWER_URL", "", allowed="the address where operators reach Flower")

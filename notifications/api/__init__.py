@@ -1,1 +1,1 @@
-"""HTTP interface of the app."""
+"""Messages have no HTTP interface of their own yet: delivery reports by webhook will live here."""

@@ -1,0 +1,23 @@
+"""Tasks of accounts."""
+
+from __future__ import annotations
+
+from celery import shared_task
+from django.utils import timezone
+
+from myproject.accounts.actions import delete_expired_sessions
+from myproject.api.idempotency import delete_old_records
+from myproject.jobs.retries import RETRY
+
+
+@shared_task(name="myproject.accounts.tasks.cleanup_sessions", **RETRY)
+def cleanup_sessions() -> dict[str, int]:
+    """Delete what nobody needs any more.
+
+    Does: deletes expired browser sessions and answers kept for repeated API requests.
+    Twice: the second run finds nothing left to delete.
+    Retries: database trouble, ten times; the next night's run takes the rest.
+    Enqueued by: beat, every night at two.
+    """
+    now = timezone.now()
+    return {"sessions": delete_expired_sessions(now=now), "answers": delete_old_records(now=now)}

@@ -1,0 +1,116 @@
+"""Every error of the API as problem details (RFC 9457, `application/problem+json`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from rest_framework import exceptions
+from rest_framework.response import Response
+from rest_framework.views import set_rollback
+
+from myproject.errors import AppError, RetryableError
+from myproject.money import MoneyError
+
+logger = structlog.get_logger(__name__)
+
+CONTENT_TYPE = "application/problem+json"
+
+
+def problem_body(*, status: int, code: str, detail: str, errors: list[dict[str, str]] | None = None) -> dict[str, Any]:
+    """Return the members of a problem: `type` names the code, `errors` the fields (RFC 9457, section 3)."""
+    body: dict[str, Any] = {
+        "type": f"urn:problem:{code.replace('_', '-')}",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "code": code,
+        "detail": detail,
+    }
+    if errors:
+        body["errors"] = errors
+    return body
+
+
+def _field_errors(detail: Any, path: str = "") -> Iterator[dict[str, str]]:
+    """Flatten the REST framework's nested errors to one entry per field, as `lines[3].quantity`."""
+    if isinstance(detail, Mapping):
+        for name, inner in detail.items():
+            label = "" if name == "non_field_errors" else str(name)
+            yield from _field_errors(inner, f"{path}.{label}".strip(".") if label else path)
+    elif isinstance(detail, list):
+        for index, inner in enumerate(detail):
+            nested = isinstance(inner, Mapping | list)
+            yield from _field_errors(inner, f"{path}[{index}]" if nested else path)
+    else:
+        yield {"field": path, "detail": str(detail)}
+
+
+def _from_app_error(error: AppError) -> Response:
+    errors = [{"field": str(error.fields["field"]), "detail": error.message}] if "field" in error.fields else None
+    detail = error.message if error.reader == "caller" else "The request could not be completed now; try again later."
+    response = Response(
+        problem_body(status=error.status, code=error.code, detail=detail, errors=errors),
+        status=error.status,
+        content_type=CONTENT_TYPE,
+    )
+    if isinstance(error, RetryableError):
+        response["Retry-After"] = str(round(error.retry_after or 5))
+    if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        logger.warning("request failed", code=error.code, reason=error.message)
+    return response
+
+
+def problem_handler(error: Exception, context: dict[str, Any]) -> Response | None:
+    """Turn an exception of a view into a problem; None (a plain 500) for what nobody expected."""
+    set_rollback()
+    if isinstance(error, AppError):
+        return _from_app_error(error)
+    if isinstance(error, MoneyError):
+        field = str(error).partition(":")[0]
+        errors = [{"field": field, "detail": str(error)}]
+        body = problem_body(status=422, code="invalid_input", detail=str(error), errors=errors)
+        return Response(body, status=422, content_type=CONTENT_TYPE)
+    if isinstance(error, Http404):
+        error = exceptions.NotFound("There is no such thing, or it is not yours to see.")
+    elif isinstance(error, PermissionDenied):
+        error = exceptions.PermissionDenied()
+    if not isinstance(error, exceptions.APIException):
+        return None
+    if isinstance(error, exceptions.ValidationError):
+        errors = list(_field_errors(error.detail))
+        detail = f"{len(errors)} field{'s' if len(errors) != 1 else ''} cannot be accepted; `errors` names each."
+        body = problem_body(status=422, code="invalid_input", detail=detail, errors=errors)
+        return Response(body, status=422, content_type=CONTENT_TYPE)
+    code = str(error.default_code)
+    response = Response(
+        problem_body(status=error.status_code, code=code, detail=str(error.detail)),
+        status=error.status_code,
+        content_type=CONTENT_TYPE,
+    )
+    if getattr(error, "auth_header", None):
+        response["WWW-Authenticate"] = error.auth_header
+    if getattr(error, "wait", None):
+        response["Retry-After"] = str(int(error.wait) + 1)
+    return response
+
+
+def _plain(request: HttpRequest, status: int, code: str, detail: str) -> HttpResponse:
+    if request.path.startswith(("/api/", "/webhooks/")):
+        return JsonResponse(
+            problem_body(status=status, code=code, detail=detail), status=status, content_type=CONTENT_TYPE
+        )
+    return HttpResponse(f"<h1>{HTTPStatus(status).phrase}</h1><p>{detail}</p>", status=status)
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Answer an address that does not exist."""
+    return _plain(request, 404, "not_found", "There is no such address.")
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """Answer when something broke that nobody expected; the log has the traceback under the request id."""
+    return _plain(request, 500, "server_error", "Something broke on our side; it has been logged.")

@@ -1,0 +1,44 @@
+"""Task receipts: who asked for a task, and what its state is, told to that user only."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from celery.result import AsyncResult
+from django.contrib.auth.models import AbstractBaseUser
+
+from myproject.api.models import TaskReceipt
+from myproject.errors import NotFound
+
+
+def record_receipt(*, task_id: str, task_name: str, user: AbstractBaseUser, subject: str, now: datetime) -> TaskReceipt:
+    """Remember that `user` started the task, so that they may ask for its state; once per task id."""
+    receipt, _ = TaskReceipt.objects.get_or_create(
+        task_id=task_id,
+        defaults={"task_name": task_name, "user": user, "subject": subject[:64], "created_at": now},
+    )
+    return receipt
+
+
+def read_task(*, task_id: str, user: AbstractBaseUser) -> dict[str, Any]:
+    """Return id, name, subject and state of a task that `user` started.
+
+    `progress` is the meta of a PROGRESS state; `error` is the class of a failure without its text, which may repeat
+    arguments. Raises NotFound for tasks that are not the user's.
+    """
+    receipt = TaskReceipt.objects.filter(task_id=task_id, user=user).first()
+    if receipt is None:
+        raise NotFound("There is no such task, or it is not yours to see.")
+    result = AsyncResult(task_id)
+    state = result.state
+    return {
+        "id": task_id,
+        "name": receipt.task_name,
+        "subject": receipt.subject,
+        "state": state,
+        "ready": result.ready(),
+        "progress": result.info if state == "PROGRESS" and isinstance(result.info, dict) else None,
+        "error": type(result.result).__name__ if state == "FAILURE" else None,
+        "created_at": receipt.created_at,
+    }

@@ -1,0 +1,75 @@
+"""Endpoints that belong to no app: tokens and task status."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.auth import authenticate
+from drf_spectacular.utils import extend_schema
+from knox.models import get_token_model
+from rest_framework import serializers
+from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.permissions import AllowAny
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from myproject.api.receipts import read_task
+
+
+class CredentialsSerializer(serializers.Serializer[Any]):
+    """What a person signs in with."""
+
+    email = serializers.EmailField()
+    password = serializers.CharField(write_only=True, trim_whitespace=False)
+
+
+class TokenSerializer(serializers.Serializer[Any]):
+    """A new token; it is shown once and stored as a hash."""
+
+    token = serializers.CharField()
+    expiry = serializers.DateTimeField(allow_null=True)
+
+
+class TaskStateSerializer(serializers.Serializer[Any]):
+    """The state of a task."""
+
+    id = serializers.CharField()
+    name = serializers.CharField()
+    subject = serializers.CharField()
+    state = serializers.CharField(help_text="PENDING, STARTED, PROGRESS, RETRY, SUCCESS, FAILURE or REVOKED.")
+    ready = serializers.BooleanField()
+    progress = serializers.JSONField(allow_null=True)
+    error = serializers.CharField(allow_null=True)
+    created_at = serializers.DateTimeField()
+
+
+class TokenView(APIView):
+    """Sign in with mail address and password."""
+
+    permission_classes = (AllowAny,)
+    authentication_classes = ()
+
+    @extend_schema(request=CredentialsSerializer, responses=TokenSerializer, operation_id="create_token")
+    def post(self, request: Request) -> Response:
+        """Return a new token for `Authorization: Token ...`."""
+        credentials = CredentialsSerializer(data=request.data)
+        credentials.is_valid(raise_exception=True)
+        user = authenticate(
+            request,
+            username=credentials.validated_data["email"].lower(),
+            password=credentials.validated_data["password"],
+        )
+        if user is None:
+            raise AuthenticationFailed("Mail address and password do not belong together.")
+        row, token = get_token_model().objects.create(user)
+        return Response({"token": token, "expiry": row.expiry})
+
+
+class TaskView(APIView):
+    """The state of a task that the caller started."""
+
+    @extend_schema(responses=TaskStateSerializer, operation_id="read_task")
+    def get(self, request: Request, task_id: str) -> Response:
+        """Return the state; another user's task is a 404."""
+        return Response(TaskStateSerializer(read_task(task_id=task_id, user=request.user)).data)

@@ -1,0 +1,56 @@
+"""The home page, its live part, and health."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
+from django.utils import timezone
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_GET
+
+from myproject.operations.panels import registered_panels
+from myproject.operations.queries import health, queue_depths, schedules, worker_names
+
+
+def _may_see_figures(request: HttpRequest) -> bool:
+    """Tell whether the caller may see the business's figures: staff, or anybody on a developer's machine."""
+    return settings.ENVIRONMENT == "development" or (request.user.is_authenticated and request.user.is_staff)
+
+
+@never_cache
+@require_GET
+def home(request: HttpRequest) -> HttpResponse:
+    """Show where everything is and, to those who may see it, the last reconciliation."""
+    panels = [
+        {"template": panel.template, "content": panel.load()}
+        for panel in registered_panels()
+        if _may_see_figures(request)
+    ]
+    context = {"panels": panels, "flower_url": settings.FLOWER_URL, "figures": _may_see_figures(request)}
+    return render(request, "operations/home.html", context)
+
+
+@never_cache
+@require_GET
+def running(request: HttpRequest) -> HttpResponse:
+    """Show queues, workers and schedules; the home page loads this part again every few seconds."""
+    if not _may_see_figures(request):
+        return HttpResponse(status=404)
+    context = {"queues": queue_depths(), "workers": worker_names(), "schedules": schedules(), "now": timezone.now()}
+    return render(request, "operations/running.html", context)
+
+
+@never_cache
+@require_GET
+def health_view(request: HttpRequest) -> JsonResponse:
+    """Answer 200 when database, broker and cache can be used, else 503 naming what cannot."""
+    report = health(now=timezone.now())
+    return JsonResponse(report, status=200 if report["status"] == "ok" else 503)
+
+
+@never_cache
+@require_GET
+def live_view(request: HttpRequest) -> JsonResponse:
+    """Answer 200 as long as the process serves requests at all."""
+    return JsonResponse({"status": "ok"})

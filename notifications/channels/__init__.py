@@ -1,0 +1,20 @@
+"""How messages leave the house: one module per channel, all behind the same Protocol."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from notifications.channels.mail import MailChannel
+from notifications.models import Channel
+from notifications.rendering import Rendered
+
+
+class MessageChannel(Protocol):
+    """Delivers one rendered message. Holds no rows and opens no transaction."""
+
+    def send(self, *, recipient: str, rendered: Rendered, message_id: str) -> None:
+        """Hand the message over. Raises ChannelUnavailable (nothing was sent) or MessageRefused (never will be)."""
+
+
+#: Adding a channel is one module and one entry here.
+CHANNELS: dict[str, MessageChannel] = {Channel.MAIL: MailChannel()}
