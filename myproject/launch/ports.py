@@ -23,7 +23,8 @@ class Reservations:
     def choose(self, program: str, host: str, *, last: int | None) -> int:
         """Return a port of `host` for `program` and hold it. Raises Problem when none is free or `host` is not ours."""
         usual = USUAL_PORTS[program]
-        for port in dict.fromkeys([last or usual, *range(usual, usual + HOW_FAR)]):
+        wanted: list[int] = [last or usual, *range(usual, usual + HOW_FAR)]
+        for port in dict.fromkeys(wanted):
             holder = listen(host, port)
             if holder is not None:
                 self._held[program] = holder

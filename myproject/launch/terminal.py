@@ -96,7 +96,7 @@ def run_program(
     env: Mapping[str, str],
     folder: Path,
     output: IO[bytes] | IO[str] | None = None,
-    errors: IO[bytes] | IO[str] | None = None,
+    errors: IO[bytes] | IO[str] | int | None = None,
 ) -> int:
     """Run `command` to its end and return its exit status; both streams are ours unless others are given.
 

@@ -28,7 +28,7 @@ def find_silent(expected: set[str], *, timeout: float) -> set[str]:
             except OSError:
                 time.sleep(0.5)  # the broker is on its way
                 continue
-            missing -= {f"{label}:{node.partition('@')[0]}" for reply in replies for node in reply}
+            missing -= {f"{label}:{node.partition('@')[0]}" for reply in replies or [] for node in reply}
     return missing
 
 
