@@ -8,7 +8,7 @@ from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 
-class CodeField(models.CharField):  # type: ignore[type-arg]  # not subscriptable at run time
+class CodeField(models.CharField):  # type: ignore[type-arg]  # settings import this before the classes are generic
     """A code such as a SKU, a stock code or an external number: compared byte for byte on every database.
 
     The default collations of MySQL and MariaDB take "85123a" for "85123A" and "X " for "X". A collation that does

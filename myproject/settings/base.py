@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import dj_database_url
+import django_stubs_ext
 from django.core.exceptions import ImproperlyConfigured
 
 from myproject.environment import neighbour_database, read, read_choice, read_positive, read_redis
@@ -13,6 +14,8 @@ from myproject.logging import logging_settings
 
 from .celery import *  # noqa: F403
 from .integrations import *  # noqa: F403
+
+django_stubs_ext.monkeypatch()  # `ModelAdmin[Message]` at run time as the type checker reads it
 
 BASE_DIR = Path(__file__).resolve().parents[2]
 STATE_DIR = Path(read("str", "STATE_DIR", str(BASE_DIR / ".state"), allowed="a folder that can be written"))
