@@ -42,7 +42,7 @@ def install(checkout: Checkout, terminal: Terminal, *, needs_mysql: bool) -> Non
         with terminal.step("Installing packages (once)"):
             (checkout.state / "installed.json").unlink(missing_ok=True)
             _make_environment(checkout)
-            _pip(checkout, EVERYTHING)
+            install_file(checkout, EVERYTHING)
             found = {"stamp": wanted, "mysql_driver": _install_mysql_driver(checkout)}
             write_json(checkout.state / "installed.json", found)
     if needs_mysql and found["mysql_driver"] == NO_DRIVER:
@@ -94,7 +94,7 @@ def _make_environment(checkout: Checkout) -> None:
         raise _explain(log, f"the virtual environment in {checkout.venv} could not be made")
 
 
-def _pip(checkout: Checkout, name: str) -> None:
+def install_file(checkout: Checkout, name: str) -> None:
     """Install one locked file. Raises Problem with the reason that pip's output shows."""
     log = checkout.state / "install.log"
     environment = {name: value for name, value in clean_environment().items() if name not in PIP_LEADS_ASTRAY}
@@ -138,7 +138,7 @@ def _install_mysql_driver(checkout: Checkout) -> str:
         forms.append(MYSQL_STATIC)
     for name in forms:
         try:
-            _pip(checkout, name)
+            install_file(checkout, name)
         except Problem:
             continue  # no headers for this Python, or no wheel: the next form, and SQLite needs none
         return name
