@@ -16,8 +16,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from io import BufferedIOBase
 from pathlib import Path
-from typing import IO
 from zoneinfo import ZoneInfo
 
 HEADER = ("InvoiceNo", "StockCode", "Description", "Quantity", "InvoiceDate", "UnitPrice", "CustomerID", "Country")
@@ -138,14 +138,14 @@ def read_rows(lines: Iterator[bytes]) -> Iterator[RetailRow | Rejection]:
             yield Rejection(line_number=line_number, reason=str(error), value=_readable_value(fields))
 
 
-def _open(path: Path) -> IO[bytes]:
+def _open(path: Path) -> BufferedIOBase:
     """Open a file by its content, not by its name: gzip announces itself in its first two bytes."""
     with path.open("rb") as probe:
         packed = probe.read(2) == b"\x1f\x8b"
     return gzip.open(path, "rb") if packed else path.open("rb")
 
 
-def _hashed(stream: IO[bytes], digest: hashlib._Hash) -> Iterator[bytes]:
+def _hashed(stream: BufferedIOBase, digest: hashlib._Hash) -> Iterator[bytes]:
     for line in stream:
         digest.update(line)
         yield line

@@ -1,0 +1,169 @@
+"""What the platform and the provider believe about one batch: read from the database and from the provider's record."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+import httpx
+from django.db.models import Count, F, Sum
+
+from catalog.models import MovementKind, Stock, StockMovement
+from myproject.money import to_minor
+from orders.models import (
+    Account,
+    Cancellation,
+    CancellationRequest,
+    FinancialAdjustment,
+    LedgerEntry,
+    Order,
+    OrderLine,
+    Payment,
+    PriceDifference,
+    Refund,
+    UnmatchedLine,
+)
+from orders.states import RefundStatus
+
+CURRENCY = "GBP"
+
+
+@dataclass(slots=True)
+class OrderFigures:
+    """One order as the platform knows it; money in minor units."""
+
+    status: str
+    total: int
+    captured: int = 0
+    refunded: int = 0
+    provider_ids: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderFigures:
+    """One order as the provider recorded it."""
+
+    captured: int
+    refunded: int
+    refunds_accepted: int
+    refunds_succeeded: int
+
+
+@dataclass(frozen=True, slots=True)
+class PlatformFigures:
+    """One batch as the platform's database has it; money in minor units."""
+
+    orders: Mapping[str, OrderFigures]
+    order_lines: int
+    captured: int
+    refunded: int
+    refund_legs: int
+    price_difference: int
+    unmatched_lines: int
+    unmatched_value: int
+    adjustments: int
+    write_offs: int
+    requests: int
+    ledger_clearing: int
+    ledger_imbalance: int
+    stock_moved: Mapping[str, Mapping[str, int]]
+    """Units per movement kind and SKU."""
+    stock_wrong: tuple[str, ...]
+    """SKUs whose number on hand is not the sum of all their movements."""
+
+
+def read_platform(*, source: str) -> PlatformFigures:
+    """Return the figures of the batch whose orders and documents carry ``source``."""
+    orders = _read_orders(source)
+    differences = PriceDifference.objects.filter(cancellation_line__cancellation__request__source=source)
+    unmatched = UnmatchedLine.objects.filter(request__source=source)
+    entries = LedgerEntry.objects.filter(transaction__order__source=source)
+    moved = _read_movements(source)
+    settled = Refund.objects.filter(cancellation__request__source=source, status=RefundStatus.SETTLED)
+    return PlatformFigures(
+        orders=orders,
+        order_lines=OrderLine.objects.filter(order__source=source).count(),
+        captured=sum(order.captured for order in orders.values()),
+        refunded=settled.aggregate(total=Sum("amount_minor", default=0))["total"],
+        refund_legs=settled.filter(amount_minor__gt=0).count(),
+        price_difference=differences.aggregate(total=Sum("amount_minor", default=0))["total"],
+        unmatched_lines=unmatched.count(),
+        unmatched_value=unmatched.aggregate(total=Sum("amount_minor", default=0))["total"],
+        adjustments=FinancialAdjustment.objects.filter(source=source).aggregate(total=Sum("amount_minor", default=0))[
+            "total"
+        ],
+        write_offs=-sum(moved.get(MovementKind.WRITE_OFF, {}).values()),
+        requests=CancellationRequest.objects.filter(source=source).count(),
+        ledger_clearing=entries.filter(account=Account.PROVIDER_CLEARING).aggregate(
+            total=Sum("amount_minor", default=0)
+        )["total"],
+        ledger_imbalance=entries.aggregate(total=Sum("amount_minor", default=0))["total"],
+        stock_moved=moved,
+        stock_wrong=_find_wrong_stock(),
+    )
+
+
+def _read_orders(source: str) -> dict[str, OrderFigures]:
+    orders = {
+        number: OrderFigures(status=status, total=total)
+        for number, status, total in Order.objects.filter(source=source).values_list("number", "status", "total_minor")
+    }
+    payments = Payment.objects.filter(order__source=source).values_list(
+        "order__number", "provider_order_id", "captured_minor", "refunded_minor"
+    )
+    for number, provider_id, captured, refunded in payments:
+        order = orders[number]
+        order.captured += captured
+        order.refunded += refunded
+        order.provider_ids.append(provider_id)
+    return orders
+
+
+def _read_movements(source: str) -> dict[str, dict[str, int]]:
+    """Add up the batch's movements by kind and SKU; each names the batch, the order or the document it belongs to."""
+    moved: defaultdict[str, dict[str, int]] = defaultdict(dict)
+    rows = (
+        StockMovement.objects.filter(reference__startswith=source)
+        .values_list("kind", "stock__variant__sku")
+        .annotate(units=Sum("quantity"))
+    )
+    for kind, sku, units in rows:
+        moved[kind][sku] = units
+    return dict(moved)
+
+
+def _find_wrong_stock() -> tuple[str, ...]:
+    rows = Stock.objects.annotate(moved=Sum("movements__quantity", default=0)).exclude(on_hand=F("moved"))
+    return tuple(rows.order_by("variant__sku").values_list("variant__sku", flat=True))
+
+
+def count_by_status(*, source: str) -> dict[str, dict[str, int]]:
+    """Return how many orders, cancellations and refunds of the batch stand in each status; asked while a run waits."""
+    orders = Order.objects.filter(source=source)
+    parts = Cancellation.objects.filter(request__source=source)
+    return {
+        "orders": dict(orders.order_by().values_list("status").annotate(Count("pk"))),
+        "cancellations": dict(parts.order_by().values_list("status").annotate(Count("pk"))),
+    }
+
+
+def read_provider(*, base_url: str, api_key: str, merchant_id: str) -> dict[str, ProviderFigures]:
+    """Return the provider's own record, per order it knows. Raises httpx.HTTPError when it cannot be read."""
+    response = httpx.get(
+        f"{base_url}/sandbox/record/totals",
+        auth=(api_key, ""),
+        headers={"x-merchantid": merchant_id},
+        timeout=30,
+    )
+    response.raise_for_status()
+    return {
+        line["order_id"]: ProviderFigures(
+            captured=to_minor(Decimal(line["captured"]), line["currency"]),
+            refunded=to_minor(Decimal(line["refunded"]), line["currency"]),
+            refunds_accepted=line["refunds_accepted"],
+            refunds_succeeded=line["refunds_succeeded"],
+        )
+        for line in response.json()["orders"]
+    }
