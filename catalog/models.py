@@ -34,7 +34,7 @@ class Tag(VersionedModel):
     """A word that products share, within a group such as colour, season or usage."""
 
     group = models.CharField(max_length=32)
-    name = models.CharField(max_length=64)
+    name = CodeField(max_length=64)  # "Tan" and "tan" of two files stay two on every database
 
     class Meta:
         constraints = (models.UniqueConstraint(fields=("group", "name"), name="tag_group_name"),)
@@ -114,9 +114,12 @@ class Price(VersionedModel):
 
 
 class Stock(VersionedModel):
-    """Units on hand of one variant. The number changes only together with a movement (`catalog.actions.move_stock`)."""
+    """Units on hand of one variant. The number changes only together with a movement (`catalog.actions.move_stock`).
 
-    variant = models.OneToOneField(Variant, on_delete=models.CASCADE, related_name="stock")
+    The variant is the primary key: a lock on many rows then follows one index, in one order, whoever takes it.
+    """
+
+    variant = models.OneToOneField(Variant, primary_key=True, on_delete=models.CASCADE, related_name="stock")
     on_hand = models.BigIntegerField(default=0)
 
     class Meta:
