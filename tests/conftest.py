@@ -61,6 +61,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.database)
         if fixtures & SERVER_FIXTURES:
             item.add_marker(pytest.mark.server)
+        if "platform" in fixtures:
+            item.add_marker(pytest.mark.serial)
         if item.get_closest_marker("serial"):
             item.add_marker(pytest.mark.xdist_group("serial"))
         if item.get_closest_marker("mariadb") and not on_mysql:

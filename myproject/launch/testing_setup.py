@@ -32,7 +32,7 @@ START_NOTHING = Path("/usr/sbin/policy-rc.d")
 
 
 def main(arguments: list[str]) -> int:
-    """Set up, then become the suite. Return an exit status when that is not possible."""
+    """Set up, then become the suite; an exit status is returned only when that is not possible."""
     root = Path(__file__).resolve().parents[2]
     checkout = Checkout(root=root, state=root / ".state")
     terminal = Terminal(sys.stdout)
@@ -52,7 +52,7 @@ def main(arguments: list[str]) -> int:
     environment = installation.clean_environment() | {"VIRTUAL_ENV": str(checkout.venv)}
     environment["PATH"] = f"{checkout.venv / 'bin'}:{environment.get('PATH', '')}:{SYSTEM_PATH}"
     sys.stdout.flush()
-    os.execve(checkout.python, [str(checkout.python), "-m", "tests.suite", *arguments], environment)
+    return os.execve(checkout.python, [str(checkout.python), "-m", "tests.suite", *arguments], environment)
 
 
 def install_packages(checkout: Checkout, terminal: Terminal) -> None:

@@ -42,16 +42,19 @@ def server_version(name: str) -> str:
 class ServerPool:
     """Servers in one folder. Any process that knows the folder may ask; only the owner stops them."""
 
-    def __init__(self, folder: Path) -> None:
-        """Use `folder`, which exists."""
-        self.folder = folder
+    def __init__(self, folder: Path, *, outlives_parent: bool = True) -> None:
+        """Use `folder`, which exists.
+
+        With `outlives_parent` a server lives on when the process that started it ends, as an xdist worker does.
+        """
+        self.folder, self.outlives_parent = folder, outlives_parent
 
     @classmethod
-    def create(cls) -> ServerPool:
+    def create(cls, *, outlives_parent: bool = True) -> ServerPool:
         """Make a pool in a temporary folder with a short path: unix sockets allow 108 bytes."""
         folder = Path(tempfile.mkdtemp(prefix="mp-test-"))
         folder.chmod(0o711)  # RabbitMQ runs as another user when we are root
-        return cls(folder)
+        return cls(folder, outlives_parent=outlives_parent)
 
     def url(self, name: str) -> str:
         """Return the address of a server, started now if nobody did before. Raises NotAvailable."""
@@ -79,16 +82,15 @@ class ServerPool:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _start(self, name: str) -> dict[str, object]:
-        # The process that starts a server may end before the others are done with it.
         processes: list[Process]
         try:
             if name == "mariadb":
-                process, url = mariadb.start_mariadb(self.folder / name, outlives_parent=True)
+                process, url = mariadb.start_mariadb(self.folder / name, outlives_parent=self.outlives_parent)
                 processes = [process]
             elif name == "rabbitmq":
-                processes, url = rabbitmq.start_rabbitmq(self.folder / name, outlives_parent=True)
+                processes, url = rabbitmq.start_rabbitmq(self.folder / name, outlives_parent=self.outlives_parent)
             else:
-                process, url = redis.start_redis(self.folder / name, name=name, outlives_parent=True)
+                process, url = redis.start_redis(self.folder / name, name=name, outlives_parent=self.outlives_parent)
                 processes = [process]
         except NotAvailable as missing:
             return {"missing": str(missing)}

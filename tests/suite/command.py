@@ -1,0 +1,176 @@
+"""`./test`, `./test fast` and `./test <arguments of pytest>`."""
+
+from __future__ import annotations
+
+import os
+import platform
+import random
+import re
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+import uuid
+from pathlib import Path
+
+from tests.servers.pool import NAMES, ServerPool, server_version, url_variable
+from tests.servers.processes import MARK, ROOT, NotAvailable, NotStarted, clean_environment, end_survivors, python
+from tests.suite import checks
+from tests.suite.passes import FAST, Pass, full_run
+from tests.suite.report import Tally, merge_junit
+
+USAGE = """usage: ./test                    everything, against real servers (docs/testing.md)
+       ./test fast              the inner loop: SQLite, no servers, under a minute
+       ./test [--mariadb] ARGS  pytest with ARGS, for example: ./test -k refund, ./test tests/orders
+"""
+FAILED, COULD_NOT_START, INTERRUPTED = 1, 2, 130
+
+
+def main(arguments: list[str]) -> int:
+    """Run what the arguments ask for and return the exit status."""
+    if arguments[:1] in (["-h"], ["--help"], ["help"]):
+        print(USAGE, end="")
+        return 0
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.default_int_handler)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.environ[MARK] = f"test-{uuid.uuid4().hex[:10]}"
+    shutil.rmtree(checks.REPORTS / "junit", ignore_errors=True)
+    shutil.rmtree(checks.REPORTS / "coverage", ignore_errors=True)
+    (checks.REPORTS / "state").mkdir(parents=True, exist_ok=True)
+    pool = ServerPool.create(outlives_parent=False)
+    try:
+        return run(arguments, pool)
+    except KeyboardInterrupt:
+        print("\ninterrupted", file=sys.stderr)
+        return INTERRUPTED
+    finally:
+        pool.stop()
+        end_survivors(os.environ[MARK], patience=1)
+
+
+def run(arguments: list[str], pool: ServerPool) -> int:
+    """Run checks and passes, print the report, and return the exit status."""
+    began, tally = time.monotonic(), Tally()
+    seed, arguments = take_seed(arguments)
+    fast, whole = arguments[:1] == ["fast"], arguments == []
+    print_versions(servers=not fast)
+    print(f"Seed: {seed}", flush=True)
+    if whole:
+        urls = start_servers(pool, tally)
+        if urls is None:
+            return COULD_NOT_START
+        passes = full_run(urls)
+    elif fast:
+        passes, arguments = [FAST], arguments[1:]
+    else:
+        passes, arguments = chosen_run(pool, arguments), [one for one in arguments if one != "--mariadb"]
+    if fast or whole:
+        run_checks(tally, whole=whole)
+    for one in passes:
+        print(f"\n=== Tests: {one.name}", flush=True)
+        status = one.run(seed=seed, arguments=arguments)
+        tally.add_pass(one.name, Path(one.junit), status=status)
+        if status == INTERRUPTED or status == 2:
+            raise KeyboardInterrupt
+    merge_junit([one.name for one in passes])
+    if any(one.coverage for one in passes):
+        report_coverage()
+    pool.stop()
+    survivors = end_survivors(os.environ[MARK])
+    for pid, command in survivors.items():
+        print(f"left behind and killed: {pid} {command[:150]}")
+        tally.failed.append(("", f"process left behind: {command[:80]}"))
+    print(f"\nSeed {seed}, {time.monotonic() - began:.0f} s, reports in {checks.REPORTS.relative_to(ROOT)}")
+    print("\n".join(tally.lines(seed=seed)), flush=True)
+    return FAILED if tally.failed else 0
+
+
+def take_seed(arguments: list[str]) -> tuple[int, list[str]]:
+    """Return the seed that the arguments name, or a new one, and the other arguments."""
+    rest = []
+    seed = random.SystemRandom().randrange(2**31)
+    for argument in arguments:
+        found = re.fullmatch(r"--randomly-seed=(\d+)", argument)
+        if found:
+            seed = int(found[1])
+        else:
+            rest.append(argument)
+    return seed, rest
+
+
+def chosen_run(pool: ServerPool, arguments: list[str]) -> list[Pass]:
+    """Return the one pass of a chosen selection. Servers come up when a test asks for one."""
+    env = {}
+    name = "chosen"
+    if "--mariadb" in arguments:
+        name = "mariadb"
+        try:
+            env = {"DATABASE_URL": pool.url("mariadb")}
+        except (NotAvailable, NotStarted) as missing:
+            raise SystemExit(f"test: MariaDB is missing: {missing}") from None
+    return [Pass(name, parallel=False, env=env)]
+
+
+def print_versions(*, servers: bool) -> None:
+    """Say what the run stands on."""
+    import celery
+    import django
+
+    print(f"Python {platform.python_version()}, Django {django.__version__}, Celery {celery.__version__}")
+    versions = [f"SQLite {sqlite3.sqlite_version}"]
+    for name in NAMES if servers else ():
+        try:
+            versions.append(f"{name} {server_version(name)}")
+        except (NotAvailable, subprocess.CalledProcessError):
+            versions.append(f"{name} missing")
+    print("Servers: " + ", ".join(versions), flush=True)
+
+
+def start_servers(pool: ServerPool, tally: Tally) -> dict[str, str] | None:
+    """Start every server that the machine has and return their variables; None when CI lacks one that it must have."""
+    urls, missing = {}, {}
+    for name in NAMES:
+        try:
+            urls[url_variable(name)] = pool.url(name)
+        except (NotAvailable, NotStarted) as reason:
+            missing[name] = str(reason)
+    for name, reason in missing.items():
+        if os.environ.get("CI") == "true":
+            print(f"test: CI must have the server {name}, and it is missing: {reason}", file=sys.stderr)
+        elif name == "mariadb":
+            tally.skipped[f"server mariadb is missing: {reason}"].append("the whole pass on MariaDB")
+    return None if missing and os.environ.get("CI") == "true" else urls
+
+
+def run_checks(tally: Tally, *, whole: bool) -> None:
+    """Run the checks beside the tests, with what a failed one printed."""
+    print("\n=== Checks", flush=True)
+    groups = [checks.check_format]
+    if whole:
+        groups += [lambda: [checks.check_types()], checks.check_django, checks.check_locks]
+    for group in groups:
+        began = time.monotonic()
+        outcomes = group()
+        for outcome in outcomes:
+            word = "skipped" if outcome.skipped else "ok" if outcome.passed else "FAILED"
+            print(f"  {outcome.name:<24} {word:<8} {(time.monotonic() - began) / len(outcomes):5.1f} s", flush=True)
+            if word == "FAILED":
+                print(outcome.output, flush=True)
+            tally.add_check(outcome)
+
+
+def report_coverage() -> None:
+    """Join the coverage of the passes, write the XML file and print the total."""
+    folder = checks.REPORTS / "coverage"
+    files = sorted(str(file) for file in folder.glob("data.*"))
+    env = clean_environment(COVERAGE_FILE=str(folder / "data"))
+    coverage = [python(), "-m", "coverage"]
+    for arguments in (["combine", "--quiet", *files], ["xml", "--quiet"]):
+        subprocess.run([*coverage, *arguments], cwd=ROOT, env=env, check=False)
+    total = subprocess.run(
+        [*coverage, "report", "--format=total"], cwd=ROOT, env=env, capture_output=True, text=True, check=False
+    )
+    print(f"\nCoverage: {total.stdout.strip() or '?'} % of lines and branches (coverage.xml)")
