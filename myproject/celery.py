@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from celery import Celery
+from celery.app.utils import Settings
 
 from myproject.jobs.transport import install
 
@@ -17,7 +18,27 @@ app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 app.set_default()  # `shared_task.delay()` reaches this app in every thread, whichever app was made last
 
+
+class _OwnBroker(Settings):
+    """Celery's settings without its back door.
+
+    Celery lets the variables CELERY_BROKER_URL and CELERY_RESULT_BACKEND win over the configuration of every app in
+    the process (celery.app.utils.Settings), which would send the carts' tasks to the orders' broker.
+    """
+
+    broker_url = property(lambda self: self["broker_url"])
+    broker_read_url = broker_write_url = broker_url
+    result_backend = property(lambda self: self["result_backend"])
+
+
+class _CartCelery(Celery):
+    def _load_config(self) -> Settings:
+        loaded: Settings = super()._load_config()
+        object.__setattr__(loaded, "__class__", _OwnBroker)  # plain assignment would become a setting of that name
+        return loaded
+
+
 # Idle shoppers are many and not urgent: their own broker keeps a flood of them away from orders. The app is never the
 # current one, so a shared task cannot go to the wrong broker.
-abandon_cart_app = Celery("fast_queue", set_as_current=False)
+abandon_cart_app = _CartCelery("fast_queue", set_as_current=False)
 abandon_cart_app.config_from_object("myproject.settings.carts")

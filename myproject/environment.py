@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 from django.core.exceptions import ImproperlyConfigured
 from environs import Env, EnvError
@@ -68,10 +68,19 @@ def neighbour_database(url: str, offset: int) -> str:
     """Return `url` with its Redis database number raised by `offset`: results and cache stand beside the broker."""
     parts = urlsplit(url)
     if parts.scheme == "redis+socket":
-        query = dict(pair.split("=", 1) for pair in parts.query.split("&") if "=" in pair)
+        query = dict(parse_qsl(parts.query))
         query["virtual_host"] = str(int(query.get("virtual_host", "0")) + offset)
-        return urlunsplit(parts._replace(query="&".join(f"{key}={value}" for key, value in query.items())))
+        return f"redis+socket://{parts.path}?{urlencode(query)}"
     number = parts.path.strip("/") or "0"
     if not number.isdigit():
         raise ImproperlyConfigured(f"REDIS_URL: read database {number!r}; allowed is a number.")
     return urlunsplit(parts._replace(path=f"/{int(number) + offset}"))
+
+
+def client_url(url: str) -> str:
+    """Return `url` as redis-py writes it: a unix socket is `unix://` there and `redis+socket://` in Celery."""
+    parts = urlsplit(url)
+    if parts.scheme != "redis+socket":
+        return url
+    query = dict(parse_qsl(parts.query))
+    return f"unix://{parts.path}?db={query.get('virtual_host', '0')}"

@@ -79,7 +79,7 @@ def _fingerprint(request: Request) -> str:
 def _claim(request: Request, *, key: str, fingerprint: str, now: datetime) -> tuple[IdempotencyRecord, bool]:
     """Insert the record of a first request, or return the one that is there."""
     record = IdempotencyRecord(
-        user=request.user,
+        scope=_scope(request),
         key=key,
         method=request.method,
         path=request.path[:191],

@@ -9,11 +9,11 @@ import dj_database_url
 import django_stubs_ext
 from django.core.exceptions import ImproperlyConfigured
 
-from myproject.environment import neighbour_database, read, read_choice, read_positive, read_redis
+from myproject.environment import client_url, neighbour_database, read, read_choice, read_positive, read_redis
 from myproject.logging import logging_settings
 
-from .celery import *  # noqa: F403
-from .integrations import *  # noqa: F403
+from .celery import *
+from .integrations import *
 
 django_stubs_ext.monkeypatch()  # `ModelAdmin[Message]` at run time as the type checker reads it
 
@@ -124,7 +124,7 @@ DATABASES = {"default": read_database(DATABASE_URL)}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # --- Cache: next to the broker, JSON only (a pickle in a cache is code that anyone with the password can run) ------
-REDIS_CACHE_URL = neighbour_database(read_redis("REDIS", default_database=0), 2)
+REDIS_CACHE_URL = client_url(neighbour_database(read_redis("REDIS", default_database=0), 2))
 CACHES: dict[str, dict[str, Any]] = {
     "default": {
         "BACKEND": "django.core.cache.backends.redis.RedisCache",

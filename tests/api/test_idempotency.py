@@ -53,7 +53,7 @@ def send(user, body, *, key=None, view=WorkView):
     headers = {"HTTP_IDEMPOTENCY_KEY": key} if key is not None else {}
     request = APIRequestFactory().post("/work", body, format="json", **headers)
     force_authenticate(request, user)
-    return view.as_view()(request)
+    return view.as_view()(request).render()
 
 
 @pytest.mark.parametrize("view", [WorkView, OutsideView])
