@@ -111,8 +111,12 @@ def _read_number(
 
 def _read_url(environment: Mapping[str, str], name: str) -> str:
     text = environment.get(name, "")
-    parts = urlsplit(text)
-    if text and (parts.scheme not in ("http", "https") or not parts.hostname):
+    try:
+        parts = urlsplit(text)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is no number, or half of an IPv6 address
+        usable = False
+    if text and not usable:
         raise ConfigurationError(f"{name}: read {text!r}; allowed is an http or https address, or nothing.")
     return text.rstrip("/") if name == "SANDBOX_PUBLIC_URL" else text
 

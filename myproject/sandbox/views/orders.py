@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from typing import Any
-from urllib.parse import urlsplit
 
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
@@ -23,6 +22,7 @@ from .requests import FORM, answer_json, merchant_call, read_form, read_json, re
 SESSION_ORDER_ID = re.compile(r"[A-Za-z0-9]{1,21}", re.ASCII)
 FORM_ORDER_ID = re.compile(r"[A-Za-z0-9]{1,20}", re.ASCII)
 
+WEB_ADDRESS = re.compile(r"https?://[A-Za-z0-9._:-]+(?:[/?#][\x21-\x7e]*)?", re.ASCII)
 DETAILS = ("customer_id", "customer_email", "customer_phone", "description", "product_id", "first_name", "last_name")
 WRONG = "Missing field or Invalid Value"
 
@@ -90,7 +90,7 @@ def _read_order(body: dict[str, Any], *, order_id: re.Pattern[str]) -> NewOrder:
     if currency not in CURRENCIES:
         raise errors.invalid_input("currency", WRONG)
     return_url = read_text(body, "return_url", longest=2000)
-    if return_url and (urlsplit(return_url).scheme not in ("http", "https") or not urlsplit(return_url).netloc):
+    if return_url and not WEB_ADDRESS.fullmatch(return_url):
         raise errors.invalid_input("return_url", WRONG)
     details = {name: text for name in (*DETAILS, *UDF) if (text := read_text(body, name))}
     return NewOrder(order_id=identifier, amount=amount, currency=currency, return_url=return_url, details=details)

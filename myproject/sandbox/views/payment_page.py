@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
 
@@ -60,7 +60,8 @@ def _send_back(request: HttpRequest, order: Order) -> HttpResponse:
         status_id=STATUS_IDS[order.status],
         response_key=configuration().response_key,
     )
-    return HttpResponseRedirect(location, status=303, headers={"Content-Length": "0"})  # the browser goes on with GET
+    # "See other": the browser goes on with GET. The address was checked when the order was created.
+    return HttpResponse(status=303, headers={"Location": location, "Content-Length": "0"})
 
 
 def _show_page(request: HttpRequest, order: Order) -> HttpResponse:

@@ -20,7 +20,8 @@ from ..configuration import configuration
 logger = logging.getLogger(__name__)
 
 FORM = "application/x-www-form-urlencoded"
-CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f]")
+# Control characters, and halves of surrogate pairs, which JSON can write and no database can store.
+UNWANTED = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 
 
 def answer_json(body: Any, *, status: int = 200) -> HttpResponse:
@@ -93,6 +94,6 @@ def read_text(body: dict[str, Any], name: str, *, longest: int = 255) -> str:
     value = body.get(name)
     if value is None:
         return ""
-    if not isinstance(value, str) or len(value) > longest or CONTROL_CHARACTERS.search(value):
+    if not isinstance(value, str) or len(value) > longest or UNWANTED.search(value):
         raise errors.invalid_input(name, "Missing field or Invalid Value")
     return value
