@@ -12,6 +12,7 @@ from . import machine, views
 from .environment import is_mysql_wanted
 from .installation import clean_environment, install
 from .places import Checkout, Place, find_checkout, find_place, only_one, read_json
+from .ports import check_host
 from .problems import FAILED, INTERRUPTED, OK, Problem
 from .site import Site, shut_down
 from .terminal import Terminal, human_stream, interruptible, run_program, undisturbed
@@ -35,7 +36,7 @@ def main(arguments: Sequence[str]) -> int:
         return INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return OK  # the reader, head for instance, has seen enough
+        return FAILED  # the reader has gone; what a start had begun is cleared away by now
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -85,6 +86,7 @@ def start(options: argparse.Namespace, checkout: Checkout, terminal: Terminal) -
     """Install, start, replay, show. An interruption or a failed start clears away what this call has started."""
     machine.check_machine()
     place = find_place(checkout, options.orders)
+    check_host(options.host)  # before a site that runs is stopped for it
     terminal.line(f"Starting the site of {place.orders.name}")
     install(checkout, terminal, needs_mysql=is_mysql_wanted())
     site = Site(checkout, place, terminal, host=options.host)

@@ -66,6 +66,13 @@ def listen(host: str, port: int) -> socket.socket | None:
     return holder
 
 
+def check_host(host: str) -> None:
+    """Raise Problem when nothing can listen on `host` here."""
+    holder = listen(host, 0)
+    if holder is not None:
+        holder.close()
+
+
 def resolve(host: str, port: int) -> tuple[socket.AddressFamily, tuple[object, ...]]:
     """Return family and address of `host`. Raises Problem when the name means nothing here."""
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import subprocess
 from collections.abc import Mapping
@@ -166,7 +167,10 @@ def shut_down(checkout: Checkout) -> bool:
     was_up = supervisor.is_up()
     if was_up:
         supervisor.shut_down()
-    return bool(end_leftovers(checkout.state)) or was_up
+    ended = end_leftovers(checkout.state)
+    with contextlib.suppress(OSError):
+        checkout.socket_folder().rmdir()  # supervisord has removed its socket
+    return was_up or ended > 0
 
 
 def fingerprint_code(root: Path) -> str:

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from . import health
 from .environment import ADMIN_EMAIL, FLOWER_USER, SERVICE_EMAIL
@@ -31,7 +32,7 @@ def show_addresses(environment: Mapping[str, str], terminal: Terminal) -> None:
         ("API", f"{site}api/docs/", f"{SERVICE_EMAIL}  token {environment['BOOTSTRAP_SERVICE_TOKEN']}"),
         ("Flower", f"http://{flower_host}:{environment['FLOWER_PORT']}/", f"{FLOWER_USER}  {flower_password}"),
         ("Payment stand-in", f"{environment['JUSPAY_BASE_URL']}/", ""),
-        ("Mails", environment["EMAIL_URL"].partition("?")[0] if _is_file_mail(environment) else "", ""),
+        ("Mails", _mail_folder(environment), ""),
     ]
     terminal.line()
     for name, address, login in rows:
@@ -41,8 +42,10 @@ def show_addresses(environment: Mapping[str, str], terminal: Terminal) -> None:
     terminal.line("  ./run status | logs [PROGRAM] | shell | stop | reset")
 
 
-def _is_file_mail(environment: Mapping[str, str]) -> bool:
-    return environment["EMAIL_URL"].startswith("file:")
+def _mail_folder(environment: Mapping[str, str]) -> str:
+    """Return the folder that mails are written to, or nothing when they are sent elsewhere."""
+    parts = urlsplit(environment["EMAIL_URL"])
+    return unquote(parts.path) if parts.scheme == "file" else ""
 
 
 def show_status(checkout: Checkout, terminal: Terminal) -> int:

@@ -25,7 +25,9 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> places.Place:
 def build(place: places.Place, host: str = "127.0.0.1") -> dict[str, str]:
     checkout = places.Checkout(root=place.folder.parents[2], state=place.folder.parents[1])
     stored = environment.load_secrets(place)
-    return environment.build_environment(checkout, place, stored=stored, ports=PORTS, host=host)
+    built = environment.build_environment(checkout, place, stored=stored, ports=PORTS, host=host)
+    checkout.socket_folder().rmdir()
+    return built
 
 
 def test_secrets_are_generated_once_and_kept_for_the_owner_only(place: places.Place) -> None:
