@@ -39,6 +39,9 @@ def _field_errors(detail: Any, path: str = "") -> Iterator[dict[str, str]]:
     """Flatten the REST framework's nested errors to one entry per field, as `lines[3].quantity`."""
     if isinstance(detail, Mapping):
         for name, inner in detail.items():
+            if isinstance(name, int):  # a list of objects reports the wrong ones by position
+                yield from _field_errors(inner, f"{path}[{name}]")
+                continue
             label = "" if name == "non_field_errors" else str(name)
             yield from _field_errors(inner, f"{path}.{label}".strip(".") if label else path)
     elif isinstance(detail, list):

@@ -1,0 +1,173 @@
+"""Carrying out cancellations: stock back, money planned to go back, and the end of a request that reaches far."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+from django.db.models import F, Sum
+
+from catalog.actions import Movement, move_stock
+from catalog.errors import InsufficientStock
+from catalog.models import MovementKind
+from myproject.jobs.sending import enqueue
+from orders.actions import ledger
+from orders.actions.events import move
+from orders.actions.messages import announce_cancellation
+from orders.actions.process import process_paid_order
+from orders.actions.refunds import enqueue_refund, plan_refund
+from orders.models import (
+    Account,
+    Cancellation,
+    CancellationLine,
+    CancellationRequest,
+    LineKind,
+    Order,
+    OrderLine,
+    Refund,
+)
+from orders.states import CancellationStatus, OrderStatus, RefundStatus
+
+
+def process_order_cancellation(*, order_id: int, now: datetime, actor: str = "task") -> dict[str, Any]:
+    """Carry out everything that waits to be cancelled on one order and tell what came of it.
+
+    A paid order is processed first, so that what leaves and what comes back are both on record; where the stock for
+    that is missing, the units never leave and only the money goes back. `status` is "ok", "not_found" or
+    "nothing_pending", which is what a second run finds.
+    """
+    with transaction.atomic():
+        order = Order.objects.select_for_update().filter(pk=order_id).first()
+        if order is None:
+            return {"status": "not_found", "order_id": order_id, "cancellations": 0}
+        pending = list(
+            order.cancellations.filter(status=CancellationStatus.REQUESTED).select_related("request").order_by("pk")
+        )
+        if not pending:
+            return {"status": "nothing_pending", "order_id": order_id, "cancellations": 0}
+        lines = list(order.lines.all())
+        if order.status == OrderStatus.PAID:
+            _process_first(order=order, lines=lines, actor=actor, now=now)
+        _carry_out_all(order=order, pending=pending, actor=actor, now=now)
+        if all(line.cancelled_quantity == line.quantity for line in lines):
+            move(order, OrderStatus.CANCELLED, actor=actor, now=now)
+        elif order.status == OrderStatus.PAID:
+            enqueue("orders.tasks.process_order", order.pk)  # what is left may fit the stock
+        return {"status": "ok", "order_id": order_id, "cancellations": len(pending)}
+
+
+def _process_first(*, order: Order, lines: Sequence[OrderLine], actor: str, now: datetime) -> None:
+    try:
+        with transaction.atomic():
+            process_paid_order(order=order, lines=lines, actor=actor, now=now)
+    except InsufficientStock:
+        return  # the order stays paid: units that cannot leave need not come back
+
+
+def _carry_out_all(*, order: Order, pending: Sequence[Cancellation], actor: str, now: datetime) -> None:
+    by_cancellation: defaultdict[int, list[CancellationLine]] = defaultdict(list)
+    rows = CancellationLine.objects.filter(cancellation__in=pending).select_related("order_line").order_by("number")
+    for row in rows:
+        by_cancellation[row.cancellation_id].append(row)
+    if order.status == OrderStatus.PROCESSED:
+        _take_stock_back(order=order, rows=rows, now=now)
+    # What was cancelled and carried out before, at the price that was agreed.
+    left = order.total_minor - order.cancelled_minor + sum(row.amount_minor for row in rows)
+    held = _held_minor(order)
+    for cancellation in pending:
+        cancellation.order = order
+        amount = sum(row.amount_minor for row in by_cancellation[cancellation.pk])
+        left -= amount
+        # A payment that was started after the request was already for less: only what is held above the value of
+        # what is left goes back.
+        refund = max(0, min(amount, held - left))
+        held -= refund
+        _carry_out(cancellation=cancellation, amount=amount, refund=refund, actor=actor, now=now)
+
+
+def _held_minor(order: Order) -> int:
+    """Return what payments brought in and no refund has taken or will take."""
+    sums = order.payments.aggregate(captured=Sum("captured_minor"), planned=Sum("refund_planned_minor"))
+    return (sums["captured"] or 0) - (sums["planned"] or 0)
+
+
+def _take_stock_back(*, order: Order, rows: Sequence[CancellationLine] | Any, now: datetime) -> None:
+    """Book the goods of all cancellations in one go: one ordered lock for all of them."""
+    move_stock(
+        movements=[
+            Movement(
+                variant_id=row.order_line.variant_id,
+                quantity=row.quantity,
+                kind=MovementKind.CANCELLATION,
+                operation_key=f"cancellation:{row.cancellation_id}:line:{row.number}",
+                reference=f"{order.source}/{order.number}"[:64],
+            )
+            for row in rows
+            if row.order_line.kind == LineKind.GOODS and row.order_line.variant_id
+        ],
+        now=now,
+    )
+
+
+def _carry_out(*, cancellation: Cancellation, amount: int, refund: int, actor: str, now: datetime) -> None:
+    """Book one cancellation, plan its refund and move it on; one without money is complete at once."""
+    order = cancellation.order
+    if order.status == OrderStatus.PROCESSED:
+        legs = [
+            (Account.SALES_RETURNS, amount),
+            (Account.REFUNDS_PAYABLE, -refund),
+            (Account.CUSTOMER_PREPAYMENTS, refund - amount),
+        ]
+    else:
+        legs = [(Account.CUSTOMER_PREPAYMENTS, refund), (Account.REFUNDS_PAYABLE, -refund)]
+    ledger.post(
+        operation_key=f"cancellation:{cancellation.pk}",
+        kind="cancellation",
+        order_id=order.pk,
+        legs=legs,
+        currency=order.currency,
+        now=now,
+    )
+    move(cancellation, CancellationStatus.PROCESSED, actor=actor, now=now, processed_at=now, refund_minor=refund)
+    planned = plan_refund(cancellation=cancellation, amount_minor=refund, actor=actor, now=now)
+    if planned.status == RefundStatus.SETTLED:
+        complete_cancellation(cancellation_id=cancellation.pk, actor=actor, now=now)
+    else:
+        enqueue_refund(planned)
+
+
+def complete_cancellation(*, cancellation_id: int, actor: str, now: datetime) -> None:
+    """Complete one part of a request once all its refunds are settled; the last part completes the request.
+
+    Runs in the caller's transaction, which holds the lock on the part's order. Two parts that end at the same moment
+    meet at the request's row: its counter is lowered by the database and read back under that lock, so exactly one of
+    them sees zero. A part that is complete, or whose money is still on its way, is left alone.
+    """
+    cancellation = Cancellation.objects.select_for_update().get(pk=cancellation_id)
+    if cancellation.status == CancellationStatus.COMPLETED:
+        return
+    if cancellation.refunds.exclude(status=RefundStatus.SETTLED).exists():
+        return
+    move(cancellation, CancellationStatus.COMPLETED, actor=actor, now=now, completed_at=now)
+    requests = CancellationRequest.objects.filter(pk=cancellation.request_id)
+    requests.update(open_parts=F("open_parts") - 1, updated_at=now)
+    finish_request(request=requests.select_related("customer").get(), now=now)
+
+
+def finish_request(*, request: CancellationRequest, now: datetime) -> None:
+    """Close a request of which no part is open, and tell its customer. The caller holds the lock on its row."""
+    if request.open_parts or request.completed_at is not None:
+        return
+    request.completed_at = now
+    request.save(update_fields=["completed_at", "updated_at"])
+    settled = Refund.objects.filter(cancellation__request=request, status=RefundStatus.SETTLED)
+    announce_cancellation(
+        request=request,
+        order_numbers=list(request.parts.order_by("order_id").values_list("order__number", flat=True)),
+        refunded_minor=settled.aggregate(total=Sum("amount_minor"))["total"] or 0,
+        unmatched_minor=request.unmatched_lines.aggregate(total=Sum("amount_minor"))["total"] or 0,
+        now=now,
+    )
