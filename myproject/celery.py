@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 from celery import Celery
 from celery.app.utils import Settings
@@ -32,10 +33,10 @@ class _OwnBroker(Settings):
 
 
 class _CartCelery(Celery):
-    def _load_config(self) -> Settings:
-        loaded: Settings = super()._load_config()
-        object.__setattr__(loaded, "__class__", _OwnBroker)  # plain assignment would become a setting of that name
-        return loaded
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # Celery fills this very object when it loads the configuration; plain assignment would become a setting.
+        object.__setattr__(self._conf, "__class__", _OwnBroker)
 
 
 # Idle shoppers are many and not urgent: their own broker keeps a flood of them away from orders. The app is never the
