@@ -79,6 +79,15 @@ def test_refund_that_timed_out_after_applying_is_found_by_looking_up(sandbox: Sa
     assert sandbox.refund(order_id, "1.00", request_id).json()["error_code"] == "duplicate.call"
 
 
+def test_refused_call_times_out_as_well(sandbox: Sandbox) -> None:
+    order_id = sandbox.charged_order(prefix="RAFTER")
+
+    with pytest.raises(httpx.RemoteProtocolError):
+        sandbox.refund(order_id, "1000.00")
+
+    assert sandbox.status(order_id)["refunds"] == []
+
+
 def test_malformed_answer_is_no_json(sandbox: Sandbox) -> None:
     order_id = next_id("HALF")
     sandbox.session(order_id)
@@ -188,3 +197,14 @@ def test_counts_survive_a_restart(start_sandbox: Callable[..., Sandbox]) -> None
 
     answers.append(second.http.post("/orders", data={"order_id": next_id(), "amount": "1"}).status_code)
     assert answers == [200, 200, 503]
+
+
+def test_changed_rule_counts_anew(start_sandbox: Callable[..., Sandbox]) -> None:
+    rule = '[{"name": "a", "endpoint": "order_create", "fault": "error", "every": 2, "status": %d}]'
+    first = start_sandbox(SANDBOX_FAULTS=rule % 500)
+    first.http.post("/orders", data={"order_id": next_id(), "amount": "1"})
+    first.process.kill()
+
+    second = start_sandbox(SANDBOX_FAULTS=rule % 502)
+
+    assert second.http.post("/orders", data={"order_id": next_id(), "amount": "1"}).status_code == 200

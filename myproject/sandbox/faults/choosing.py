@@ -9,8 +9,6 @@ from ..database import writing
 from ..models import FaultCount
 from .rules import Fault, Rule
 
-MOST_WRITTEN_NAME = 200
-
 
 def choose_fault(*, endpoint: str, order_id: str, event: str = "") -> Fault | None:
     """Return the fault for this call, or None. Counts the call for the rules that count."""
@@ -35,7 +33,7 @@ def _is_turn(rule: Rule, *, order_id: str) -> bool:
 
 
 def _count(rule: Rule, *, order_id: str) -> int:
-    row, _ = FaultCount.objects.get_or_create(rule=rule.name[:MOST_WRITTEN_NAME], order_id=order_id[:21])
+    row, _ = FaultCount.objects.get_or_create(rule=rule.key, order_id=order_id[:21])
     row.count += 1
     row.save(update_fields=["count"])
     return row.count

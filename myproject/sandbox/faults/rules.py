@@ -65,6 +65,11 @@ class Rule:
         """Whether the rule must remember earlier calls."""
         return self.every > 1 or self.times > 0
 
+    @property
+    def key(self) -> str:
+        """Under which the rule's counts are kept: its name, and its text, so that a changed rule counts anew."""
+        return f"{self.name[:100]} {hashlib.blake2b(repr(self).encode(), digest_size=8).hexdigest()}"
+
     def matches(self, *, endpoint: str, order_id: str, event: str) -> bool:
         """Return whether the rule speaks about this call at all; its counters are not looked at here."""
         if endpoint not in self.endpoints or not self.order.fullmatch(order_id):

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from django.http import HttpRequest, HttpResponse
 
+from ..errors import ApiError
 from ..faults.choosing import choose_fault
 from ..faults.rules import Fault
 from .requests import answer_json
@@ -35,11 +36,11 @@ def answer_fault(request: HttpRequest, *, fault: Fault, apply: Callable[[], Http
     if fault.kind == "timeout_before":
         return _hold_and_drop(request, fault.seconds)
     if fault.kind == "timeout_after":
-        apply()
+        _apply_or_refuse(apply)
         return _hold_and_drop(request, fault.seconds)
     if fault.kind == "error_body":
         return answer_json(ERROR_BODY)
-    answer = apply() if fault.applied else None
+    answer = _apply_or_refuse(apply) if fault.applied else None
     if fault.kind == "malformed":
         # Half of the real body, or the beginning of one: no JSON either way.
         content = answer.content[: len(answer.content) // 2] if answer else b'{"status":'
@@ -48,6 +49,14 @@ def answer_fault(request: HttpRequest, *, fault: Fault, apply: Callable[[], Http
     if fault.status == 429:
         failure["Retry-After"] = "1"
     return failure
+
+
+def _apply_or_refuse(apply: Callable[[], HttpResponse]) -> HttpResponse:
+    """Return the answer of `apply`, a refusal included: the caller of a faulty call must not see that one either."""
+    try:
+        return apply()
+    except ApiError as error:
+        return answer_json(error.body, status=error.http_status)
 
 
 def _hold_and_drop(request: HttpRequest, seconds: float) -> HttpResponse:
