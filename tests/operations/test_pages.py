@@ -1,0 +1,87 @@
+"""The home page shows figures to those who may see them, and health names what is missing."""
+
+from __future__ import annotations
+
+import pytest
+from django.utils import timezone
+
+from myproject.accounts.models import User
+from myproject.operations import queries
+from orders.models import ImportBatch
+
+pytestmark = pytest.mark.django_db
+
+REPORT = {
+    "file": {"lines": 10, "invoices": 3, "sales": 2, "cancellations": 1, "net": "12.50", "cancelled": "-1.00"},
+    "platform": {"orders": 2, "captured": "13.50", "refunded": "1.00", "price_difference": "0.00"},
+    "provider": {"captured": "13.50", "refunded": "1.00"},
+    "unmatched": {"lines": 0, "value": "0.00"},
+    "tasks": {"run": 7, "failed": 0, "open": 0},
+    "mails": 2,
+    "difference": "0.00",
+    "seconds": 1.5,
+    "orders_per_second": 1.3,
+    "tasks_per_second": 4.6,
+}
+
+
+@pytest.fixture
+def batch():
+    now = timezone.now()
+    return ImportBatch.objects.create(
+        content_hash="h", source="retail-h", filename="two-months.csv", report=REPORT, started_at=now, finished_at=now
+    )
+
+
+def test_strangers_see_no_figures(client, batch):
+    page = client.get("/").content.decode()
+    assert "13.50" not in page
+    assert client.get("/running").status_code == 404
+
+
+def test_staff_see_the_last_reconciliation(client, batch):
+    client.force_login(User.objects.create_superuser("ops@example.com", "a long password 1"))
+    page = client.get("/").content.decode()
+    assert "difference 0.00" in page
+    assert "two-months.csv" in page
+    assert "13.50" in page
+
+
+def test_a_developer_sees_figures_without_signing_in(client, batch, settings):
+    settings.ENVIRONMENT = "development"
+    assert "difference 0.00" in client.get("/").content.decode()
+
+
+def test_without_a_batch_the_page_says_so(client, settings):
+    settings.ENVIRONMENT = "development"
+    assert "No file has been replayed yet" in client.get("/").content.decode()
+
+
+def test_a_batch_without_a_report_is_shown_as_running(client, batch, settings):
+    settings.ENVIRONMENT = "development"
+    ImportBatch.objects.update(report=None)
+    assert "is being replayed since" in client.get("/").content.decode()
+
+
+def test_health_is_ok_when_everything_answers(client):
+    answer = client.get("/health/")
+    assert answer.status_code == 200
+    assert answer.json()["checks"] == {"database": "ok", "broker": "ok", "cache": "ok"}
+
+
+def test_health_names_what_is_missing(client, monkeypatch):
+    def refuse(*args, **kwargs):
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr(queries.app, "connection_for_write", refuse)
+    answer = client.get("/health/")
+    assert answer.status_code == 503
+    assert answer.json()["checks"]["broker"] == "ConnectionRefusedError"
+
+
+def test_the_live_part_lists_every_queue_and_says_when_no_worker_answers(client, settings):
+    settings.ENVIRONMENT = "development"
+    page = client.get("/running").content.decode()
+    assert "cancel_order_queue" in page
+    assert "fast_queue" in page
+    assert "No worker answers" in page
