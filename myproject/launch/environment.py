@@ -160,6 +160,7 @@ def build_environment(
         "FLOWER_BASIC_AUTH": f"{FLOWER_USER}:{key['FLOWER_PASSWORD']}",
         "FLOWER_ADDRESS": host,
         "FLOWER_PORT": str(ports["flower"]),
+        "FLOWER_URL": f"http://{local}:{ports['flower']}/",
         "BOOTSTRAP_ADMIN_EMAIL": ADMIN_EMAIL,
         "BOOTSTRAP_ADMIN_PASSWORD": key["ADMIN_PASSWORD"],
         "BOOTSTRAP_SERVICE_EMAIL": SERVICE_EMAIL,
