@@ -64,6 +64,11 @@ def classify_line(row: RetailRow) -> LineKind:
     return LineKind.VOUCHER if _VOUCHER_CODE.fullmatch(row.stock_code) else LineKind.GOODS
 
 
+def is_article(row: RetailRow) -> bool:
+    """Whether the code is that of an article, whatever this line of it costs: articles stand in the catalogue."""
+    return row.stock_code not in NON_GOODS_CODES and not _VOUCHER_CODE.fullmatch(row.stock_code)
+
+
 def is_write_off(row: RetailRow) -> bool:
     """Whether this line of an ordinary invoice takes stock away without a customer and without money."""
     return row.quantity < 0 and row.unit_price == 0

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import Any
 
 import httpx
-from django.db.models import Count, F, Sum
+from django.db.models import Count, F, Q, QuerySet, Sum
 
 from catalog.models import MovementKind, Stock, StockMovement
 from myproject.money import to_minor
+from notifications.models import Message
+from notifications.states import MessageStatus
 from orders.models import (
     Account,
     Cancellation,
@@ -24,10 +27,9 @@ from orders.models import (
     PriceDifference,
     Refund,
     UnmatchedLine,
+    WebhookEvent,
 )
-from orders.states import RefundStatus
-
-CURRENCY = "GBP"
+from orders.states import CancellationStatus, OrderStatus, RefundStatus, WebhookStatus
 
 
 @dataclass(slots=True)
@@ -49,6 +51,57 @@ class ProviderFigures:
     refunded: int
     refunds_accepted: int
     refunds_succeeded: int
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What workers have done and still owe for one batch: rows by status, each status being the trace of a task."""
+
+    orders: Counter[str]
+    parts: Counter[str]
+    """Parts of cancellations, one per order that a document reaches."""
+    refunds: Counter[str]
+    mails: Counter[str]
+    webhooks: Counter[str]
+
+    @property
+    def run(self) -> int:
+        """Tasks whose effect is recorded: a look-up, an order, a cancellation, a refund or a mail each."""
+        return (
+            self.webhooks[WebhookStatus.PROCESSED]
+            + self.orders_processed
+            + self.parts[CancellationStatus.PROCESSED]
+            + self.parts[CancellationStatus.COMPLETED]
+            + self.refunds[RefundStatus.SETTLED]
+            + self.mails[MessageStatus.SENT]
+        )
+
+    @property
+    def failed(self) -> int:
+        """Tasks that failed for good."""
+        return self.refunds[RefundStatus.FAILED] + self.mails[MessageStatus.FAILED]
+
+    @property
+    def open(self) -> int:
+        """Tasks that are still owed."""
+        refunds_open = self.refunds.total() - self.refunds[RefundStatus.SETTLED] - self.refunds[RefundStatus.FAILED]
+        return (
+            self.webhooks[WebhookStatus.RECEIVED]
+            + self.orders[OrderStatus.PAID]
+            + self.parts[CancellationStatus.REQUESTED]
+            + refunds_open
+            + self.mails_open
+        )
+
+    @property
+    def orders_processed(self) -> int:
+        """Orders that have been through `process_order`."""
+        return self.orders[OrderStatus.PROCESSED] + self.orders[OrderStatus.CANCELLED]
+
+    @property
+    def mails_open(self) -> int:
+        """Mails that wait or are being sent."""
+        return self.mails[MessageStatus.PENDING] + self.mails[MessageStatus.SENDING]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +134,7 @@ def read_platform(*, source: str) -> PlatformFigures:
     unmatched = UnmatchedLine.objects.filter(request__source=source)
     entries = LedgerEntry.objects.filter(transaction__order__source=source)
     moved = _read_movements(source)
-    settled = Refund.objects.filter(cancellation__request__source=source, status=RefundStatus.SETTLED)
+    settled = Refund.objects.filter(cancellation__order__source=source, status=RefundStatus.SETTLED)
     return PlatformFigures(
         orders=orders,
         order_lines=OrderLine.objects.filter(order__source=source).count(),
@@ -103,6 +156,17 @@ def read_platform(*, source: str) -> PlatformFigures:
         stock_moved=moved,
         stock_wrong=_find_wrong_stock(),
     )
+
+
+def _messages(source: str) -> QuerySet[Message]:
+    return Message.objects.filter(
+        Q(business_event__startswith=f"order-confirmed:{source}:")
+        | Q(business_event__startswith=f"cancellation-completed:{source}:")
+    )
+
+
+def _count(rows: QuerySet[Any]) -> Counter[str]:
+    return Counter(dict(rows.order_by().values_list("status").annotate(Count("pk"))))
 
 
 def _read_orders(source: str) -> dict[str, OrderFigures]:
@@ -139,14 +203,15 @@ def _find_wrong_stock() -> tuple[str, ...]:
     return tuple(rows.order_by("variant__sku").values_list("variant__sku", flat=True))
 
 
-def count_by_status(*, source: str) -> dict[str, dict[str, int]]:
-    """Return how many orders, cancellations and refunds of the batch stand in each status; asked while a run waits."""
-    orders = Order.objects.filter(source=source)
-    parts = Cancellation.objects.filter(request__source=source)
-    return {
-        "orders": dict(orders.order_by().values_list("status").annotate(Count("pk"))),
-        "cancellations": dict(parts.order_by().values_list("status").annotate(Count("pk"))),
-    }
+def count_work(*, source: str) -> Work:
+    """Return what workers have done and still owe for the batch; a few counts, cheap enough to ask while waiting."""
+    orders = _count(Order.objects.filter(source=source))
+    parts = _count(Cancellation.objects.filter(order__source=source))
+    refunds = _count(Refund.objects.filter(cancellation__order__source=source, payment__isnull=False))
+    mails = _count(_messages(source))
+    ours = Payment.objects.filter(order__source=source).values("provider_order_id")
+    webhooks = _count(WebhookEvent.objects.filter(provider_order_id__in=ours))
+    return Work(orders=orders, parts=parts, refunds=refunds, mails=mails, webhooks=webhooks)
 
 
 def read_provider(*, base_url: str, api_key: str, merchant_id: str) -> dict[str, ProviderFigures]:

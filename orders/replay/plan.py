@@ -16,6 +16,7 @@ from orders.replay.classification import (
     classify_invoice,
     classify_line,
     find_sign_error,
+    is_article,
     is_write_off,
 )
 from orders.replay.matching import MatchedLine, match_cancellations
@@ -308,7 +309,7 @@ def _plan_stock(
         for line in sale.lines:
             if line.kind in STOCK_KINDS:
                 sold[line.row.stock_code] += line.row.quantity
-            if line.kind in (*STOCK_KINDS, LineKind.GIFT):
+            if is_article(line.row):
                 names[line.row.stock_code] = names.get(line.row.stock_code) or line.row.description.strip()
     for row in write_offs:
         written_off[row.stock_code] -= row.quantity

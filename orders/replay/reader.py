@@ -25,8 +25,8 @@ HEADER = ("InvoiceNo", "StockCode", "Description", "Quantity", "InvoiceDate", "U
 RETAILER_ZONE = ZoneInfo("Europe/London")
 """The file's times carry no zone: they are the wall clock of the retailer."""
 
-MAX_QUANTITY = 2_000_000_000
-"""Fits a signed 32-bit column, the narrowest integer of the supported databases."""
+MAX_QUANTITY = 10_000_000
+"""A hundred times the largest real line; the import refuses more units, and a shifted column is likelier than these."""
 
 MAX_UNIT_PRICE = Decimal("9999999.9999")
 """Ten million pounds apiece: beyond it a shifted column is likelier than a price."""

@@ -1,0 +1,96 @@
+"""The object for programs and the table for people say the same."""
+
+from __future__ import annotations
+
+import io
+import json
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from orders.replay.plan import plan_batch
+from orders.replay.reader import read_file
+from orders.replay.reconciliation import reconcile
+from orders.replay.report import Pace, build_report, print_tables, select_object, write_money
+from tests.orders.replay.files import write_mutated_file
+from tests.orders.replay.test_reconciliation import make_platform, make_provider, make_work
+
+
+@pytest.mark.parametrize(
+    ("amount", "text"),
+    [
+        ("0", "0.00"),
+        ("12.5", "12.50"),
+        ("1308957.28", "1308957.28"),
+        ("9747747.9340", "9747747.934"),
+        ("-206153.420", "-206153.42"),
+        ("1E+3", "1000.00"),
+    ],
+)
+def test_money_is_written_with_at_least_two_decimals(amount: str, text: str) -> None:
+    assert write_money(Decimal(amount)) == text
+
+
+@pytest.fixture
+def report(tmp_path: Path) -> dict[str, Any]:
+    plan = plan_batch(file=read_file(write_mutated_file(tmp_path / "mutated.csv")))
+    platform = make_platform(plan)
+    provider, work = make_provider(platform), make_work(plan)
+    return build_report(
+        plan=plan,
+        platform=platform,
+        provider=provider,
+        work=work,
+        reconciliation=reconcile(plan=plan, platform=platform, provider=provider, work=work),
+        refused={},
+        pace=Pace(seconds=2.0, orders=7, tasks=32),
+    )
+
+
+def test_the_object_has_just_the_keys_of_the_contract(report: dict[str, Any]) -> None:
+    stored = json.loads(json.dumps(report))  # as the database gives it back
+
+    assert select_object(stored) == {
+        "file": {
+            "lines": 38,
+            "invoices": 16,
+            "sales": 11,
+            "cancellations": 5,
+            "net": "-26.572",
+            "cancelled": "-35.435",
+        },
+        "platform": {
+            "orders": 7,
+            "order_lines": 13,
+            "captured": "108.87",
+            "refunded": "26.10",
+            "price_difference": "2.00",
+            "write_offs": 5,
+            "adjustments": "-100.01",
+        },
+        "provider": {"captured": "108.87", "refunded": "26.10"},
+        "cancellation_lines": {"whole": 4, "part": 1, "none": 1},
+        "unmatched": {"lines": 2, "value": "7.34"},
+        "rounding": "0.008",
+        "rejected": {"rows": 15},
+        "tasks": {"run": 31, "failed": 0, "open": 0},
+        "mails": 6,
+        "difference": "0.00",
+        "seconds": 2.0,
+        "orders_per_second": 3.5,
+        "tasks_per_second": 16.0,
+    }
+
+
+def test_the_table_ends_with_the_difference(report: dict[str, Any]) -> None:
+    page = io.StringIO()
+
+    print_tables(report, console=Console(file=page, width=140))
+
+    lines = page.getvalue().rstrip().splitlines()
+    assert lines[-1] == "difference 0.00"
+    assert any("captured for orders" in line and "108.87" in line for line in lines)
+    assert any("line 19: quantity is not a whole number: '2.5'" in line for line in lines)
