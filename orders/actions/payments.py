@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from django.conf import settings
 from django.db import transaction
 
-from myproject.errors import Conflict, NotFound, RetryableError, TerminalError, UnknownOutcomeError
+from myproject.errors import Conflict, NotFound, TerminalError, UnknownOutcomeError
 from myproject.jobs.sending import enqueue
 from myproject.money import format_minor
 from myproject.states import TransitionLost
@@ -22,7 +22,7 @@ from orders.actions.refund_settlement import apply_refunds
 from orders.actions.refunds import plan_excess_refund
 from orders.gateways import NewSession, OrderOutcome, OrderSnapshot, SessionConflict, get_gateway
 from orders.models import Account, Order, Payment
-from orders.states import CancellationStatus, OrderStatus, PaymentStatus
+from orders.states import OrderStatus, PaymentStatus
 
 #: Statuses of a payment that the customer can still make.
 OPEN = (PaymentStatus.CREATED, PaymentStatus.PENDING)
@@ -85,8 +85,6 @@ def _open_payment(*, order_id: int, actor: str, now: datetime) -> tuple[Payment,
         due = order.total_minor - order.cancelled_minor
         if order.status != OrderStatus.PENDING_PAYMENT or due <= 0:
             raise OrderNotPayable(f"Order {order.number} does not wait for a payment.", current=order.status)
-        if order.cancelled_minor and order.cancellations.filter(status=CancellationStatus.REQUESTED).exists():
-            raise RetryableError(f"A cancellation of order {order.number} is being carried out.", retry_after=5)
         payments = list(order.payments.order_by("sequence"))
         for payment in payments:
             if payment.status in OPEN and payment.amount_minor == due:
