@@ -9,18 +9,19 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class Panel:
-    """A part of the home page: a template and the function that loads what it shows."""
+    """A part of the home page: a template, what loads its content, and a link (label, name of the address)."""
 
     name: str
     template: str
     load: Callable[[], dict[str, Any]]
+    link: tuple[str, str] | None = None
 
 
 _PANELS: dict[str, Panel] = {}
 
 
 def register_panel(panel: Panel) -> None:
-    """Show `panel` on the home page; called from an AppConfig's `ready`."""
+    """Show `panel` on the home page; called when an app's `panels` module is found at the start."""
     _PANELS[panel.name] = panel
 
 

@@ -7,10 +7,10 @@ from datetime import datetime
 from typing import Any
 
 import structlog
-from celery import Celery
 from django.core.cache import cache
 from django.db import DatabaseError, connection
 from django_celery_beat.models import PeriodicTask
+from kombu import Connection
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
@@ -21,6 +21,9 @@ logger = structlog.get_logger(__name__)
 
 #: How long workers are waited for. They answer within a few milliseconds when they are not busy forking.
 PING_TIMEOUT = 0.5
+
+#: What a broker that cannot be reached raises, by way of kombu or of its client library.
+BROKER_DOWN = (OperationalError, RedisError, OSError)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,26 +36,30 @@ class QueueDepth:
     waiting: int | None
 
 
-def _app_named(name: str) -> Celery:
-    return abandon_cart_app if name == "fast_queue" else app
+def _waiting(link: Connection, queue_name: str) -> int:
+    """Return how many messages wait in a queue; one that nobody declared yet, or that is empty on Redis, has none."""
+    with link.channel() as channel:  # RabbitMQ closes the channel of a refused declaration
+        try:
+            return int(channel.queue_declare(queue_name, passive=True).message_count)
+        except link.channel_errors:
+            return 0
 
 
 def queue_depths() -> list[QueueDepth]:
     """Return the depth of every declared queue."""
     depths: list[QueueDepth] = []
-    for app_name in ("myproject", "fast_queue"):
-        queues = [queue for queue in QUEUES if queue.app == app_name]
+    for celery_app in (app, abandon_cart_app):
+        queues = [queue for queue in QUEUES if queue.app == celery_app.main]
         counts: dict[str, int] = {}
         try:
-            with _app_named(app_name).connection_for_read() as link:
+            with celery_app.connection_for_read() as link:
                 link.ensure_connection(max_retries=1, timeout=2)
-                channel = link.default_channel
-                for queue in queues:
-                    counts[queue.name] = channel.queue_declare(queue.name, passive=True).message_count
-        except (OperationalError, RedisError, OSError, link.channel_errors, link.connection_errors) as error:
-            logger.warning("queue depths are unknown", app=app_name, error=type(error).__name__)
+                counts = {queue.name: _waiting(link, queue.name) for queue in queues}
+        except BROKER_DOWN as error:
+            logger.warning("queue depths are unknown", app=celery_app.main, error=type(error).__name__)
         depths += [
-            QueueDepth(name=q.name, purpose=q.purpose, program=q.program, waiting=counts.get(q.name)) for q in queues
+            QueueDepth(name=queue.name, purpose=queue.purpose, program=queue.program, waiting=counts.get(queue.name))
+            for queue in queues
         ]
     return depths
 
@@ -63,7 +70,7 @@ def worker_names() -> list[str]:
     for celery_app in (app, abandon_cart_app):
         try:
             names += [name for reply in celery_app.control.ping(timeout=PING_TIMEOUT) for name in reply]
-        except (OperationalError, RedisError, OSError) as error:
+        except BROKER_DOWN as error:
             logger.warning("workers cannot be asked", app=celery_app.main, error=type(error).__name__)
     return sorted(names)
 
@@ -86,7 +93,7 @@ def health(*, now: datetime) -> dict[str, Any]:
         with app.connection_for_write() as link:
             link.ensure_connection(max_retries=1, timeout=2)
         checks["broker"] = "ok"
-    except (OperationalError, RedisError, OSError) as error:
+    except BROKER_DOWN as error:
         checks["broker"] = type(error).__name__
     try:
         cache.set("health", 1, timeout=10)

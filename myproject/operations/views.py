@@ -27,7 +27,13 @@ def home(request: HttpRequest) -> HttpResponse:
         for panel in registered_panels()
         if _may_see_figures(request)
     ]
-    context = {"panels": panels, "flower_url": settings.FLOWER_URL, "figures": _may_see_figures(request)}
+    links = [panel.link for panel in registered_panels() if panel.link]
+    context = {
+        "panels": panels,
+        "links": links,
+        "flower_url": settings.FLOWER_URL,
+        "figures": _may_see_figures(request),
+    }
     return render(request, "operations/home.html", context)
 
 
