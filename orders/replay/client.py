@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import threading
 import time
@@ -10,10 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-import httpx
-
 from orders.models import LineKind
 from orders.replay.plan import CURRENCY, CancellationDocument, Sale, SaleLine
+from orders.replay.wire import Answer, NoAnswer, Wire
 
 REQUEST_TIMEOUT = 30.0
 """Starting a payment calls the provider, which is given 10 s twice; everything else is answered in milliseconds."""
@@ -61,35 +61,34 @@ class ReplayClient:
     """One thread's connections, kept open; every request is safe to repeat and is repeated until it is answered."""
 
     def __init__(self, *, connections: Connections, source: str, patience: float, stop: threading.Event) -> None:
+        self._site_url = connections.site_url
+        self._authorization = f"Token {connections.token}"
         self._source = source
         self._patience = patience
         self._stop = stop
-        limits = httpx.Limits(max_connections=1, max_keepalive_connections=1)
-        self._platform = httpx.Client(
-            base_url=connections.site_url,
-            headers={"Authorization": f"Token {connections.token}"},
-            timeout=REQUEST_TIMEOUT,
-            limits=limits,
-            trust_env=False,
-        )
-        self._customer = httpx.Client(timeout=REQUEST_TIMEOUT, limits=limits, follow_redirects=False, trust_env=False)
+        self._wires: dict[str, Wire] = {}
 
     def close(self) -> None:
         """Close the connections."""
-        self._platform.close()
-        self._customer.close()
+        for wire in self._wires.values():
+            wire.close()
 
     def place_order(self, sale: Sale) -> None:
         """Import one sale and, unless it costs nothing, pay for it. Raises Refused, Unreachable and Interrupted."""
         body = describe_sale(sale, source=self._source)
-        order = self._post("/api/imports/orders", body, key=self._key("order", sale.number))
+        order = self._call("/api/imports/orders", body, key=self._key("order", sale.number))
         if sale.total:
             self._pay(order["id"], sale.number)
+
+    def cancel(self, document: CancellationDocument) -> None:
+        """Send one cancellation document. Raises Refused, Unreachable and Interrupted."""
+        body = describe_cancellation(document, source=self._source)
+        self._call("/api/imports/cancellations", body, key=self._key("cancellation", document.number))
 
     def _pay(self, order_id: int, number: str) -> None:
         """Start a payment and approve it on the provider's page; after a decline the customer presses again."""
         try:
-            payment = self._post(f"/api/orders/{order_id}/payments", {}, key=self._key("payment", number))
+            payment = self._call(f"/api/orders/{order_id}/payments", {}, key=self._key("payment", number))
         except Refused as refusal:
             if refusal.code == "order_not_payable":  # an earlier run has paid it
                 return
@@ -99,45 +98,43 @@ class ReplayClient:
                 return
         raise Refused(f"the provider declined {PAYMENT_TRIES} payments")
 
-    def cancel(self, document: CancellationDocument) -> None:
-        """Send one cancellation document. Raises Refused, Unreachable and Interrupted."""
-        body = describe_cancellation(document, source=self._source)
-        self._post("/api/imports/cancellations", body, key=self._key("cancellation", document.number))
-
     def _approve(self, link: str) -> bool:
-        response = self._send(self._customer, link, data={"action": "approve"})
-        if response.status_code >= 400:
-            raise Refused(f"the payment page answered {response.status_code}")
-        status = parse_qs(urlsplit(response.headers.get("Location", "")).query).get("status", ["CHARGED"])
-        return status == ["CHARGED"]
+        headers = {"Content-Type": "application/x-www-form-urlencoded"}
+        answer = self._post(link, b"action=approve", headers)
+        if answer.status >= 400:
+            raise Refused(f"the payment page answered {answer.status}")
+        return parse_qs(urlsplit(answer.location).query).get("status", ["CHARGED"]) == ["CHARGED"]
 
-    def _post(self, path: str, body: dict[str, Any], *, key: str) -> dict[str, Any]:
-        response = self._send(self._platform, path, json=body, headers={"Idempotency-Key": key})
-        if response.status_code >= 400:
-            raise _read_refusal(response)
-        answer: dict[str, Any] = response.json()
-        return answer
+    def _call(self, path: str, body: dict[str, Any], *, key: str) -> dict[str, Any]:
+        headers = {
+            "Authorization": self._authorization,
+            "Content-Type": "application/json",
+            "Idempotency-Key": key,
+        }
+        answer = self._post(self._site_url + path, json.dumps(body).encode(), headers)
+        if answer.status >= 400:
+            raise _read_refusal(answer)
+        return answer.read_object()
 
-    def _send(self, client: httpx.Client, url: str, **request: Any) -> httpx.Response:
+    def _post(self, url: str, body: bytes, headers: dict[str, str]) -> Answer:
         """Send until an answer comes that repeating would not change. Raises Unreachable and Interrupted."""
-        deadline = time.monotonic() + self._patience
-        pause = FIRST_PAUSE
-        while True:
-            if self._stop.is_set():
-                raise Interrupted
+        parts = urlsplit(url)
+        site = f"{parts.scheme}://{parts.netloc}"
+        wire = self._wires.get(site) or self._wires.setdefault(site, Wire(site, timeout=REQUEST_TIMEOUT))
+        deadline, pause = time.monotonic() + self._patience, FIRST_PAUSE
+        while not self._stop.is_set():
             try:
-                response = client.post(url, **request)
-                if not _is_worth_repeating(response):
-                    return response
-                problem = f"it answered {response.status_code}"
-            except httpx.TransportError as error:
-                problem = f"{type(error).__name__}: {error}"
+                answer = wire.post(url.removeprefix(site), body, headers)
+                if not _is_worth_repeating(answer):
+                    return answer
+                problem = f"it answers {answer.status}"
+            except NoAnswer as error:
+                problem = str(error)
             if time.monotonic() > deadline:
-                raise Unreachable(
-                    f"{client.base_url or url} gives no usable answer for {self._patience:.0f} s: {problem}"
-                )
+                raise Unreachable(f"{site} gives no usable answer for {self._patience:.0f} s: {problem}")
             self._stop.wait(pause)
             pause = min(pause * 2, LONGEST_PAUSE)
+        raise Interrupted
 
     def _key(self, *fact: str) -> str:
         """The same fact gives the same key in every run, so a repeated request is recognised."""
@@ -208,22 +205,14 @@ def describe_cancellation(document: CancellationDocument, *, source: str) -> dic
     }
 
 
-def _is_worth_repeating(response: httpx.Response) -> bool:
+def _is_worth_repeating(answer: Answer) -> bool:
     """Whether the same request may be answered differently later: the server failed, is busy, or works on it."""
-    if response.status_code >= 500 or response.status_code == 429:
+    if answer.status >= 500 or answer.status == 429:
         return True
-    return response.status_code == 409 and _read_problem(response).get("code") == "request_in_progress"
+    return answer.status == 409 and answer.read_object().get("code") == "request_in_progress"
 
 
-def _read_problem(response: httpx.Response) -> dict[str, Any]:
-    try:
-        problem = response.json()
-    except ValueError:
-        return {}
-    return problem if isinstance(problem, dict) else {}
-
-
-def _read_refusal(response: httpx.Response) -> Refused:
-    problem = _read_problem(response)
-    sentence = problem.get("detail") or problem.get("title") or response.text[:200]
-    return Refused(f"{response.status_code} {sentence}", code=str(problem.get("code", "")))
+def _read_refusal(answer: Answer) -> Refused:
+    problem = answer.read_object()
+    sentence = problem.get("detail") or problem.get("title") or answer.body[:200].decode(errors="replace")
+    return Refused(f"{answer.status} {sentence}", code=str(problem.get("code", "")))
