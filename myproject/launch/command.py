@@ -10,7 +10,7 @@ from pathlib import Path
 
 from . import machine, views
 from .environment import is_mysql_wanted
-from .installation import clean_environment, install
+from .installation import clean_environment, install, is_current
 from .places import Checkout, Place, find_checkout, find_place, only_one, read_json
 from .ports import check_host
 from .problems import FAILED, INTERRUPTED, OK, Problem
@@ -88,6 +88,8 @@ def start(options: argparse.Namespace, checkout: Checkout, terminal: Terminal) -
     place = find_place(checkout, options.orders)
     check_host(options.host)  # before a site that runs is stopped for it
     terminal.line(f"Starting the site of {place.orders.name}")
+    if not is_current(checkout):
+        shut_down(checkout)  # nothing may run in an environment that is about to be built again
     install(checkout, terminal, needs_mysql=is_mysql_wanted())
     site = Site(checkout, place, terminal, host=options.host)
     try:

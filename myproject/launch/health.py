@@ -17,7 +17,9 @@ from .programs import RUNNING, Supervisor, SupervisorErrors, read_programs
 from .servers import is_answering
 
 START_PATIENCE = 120.0  # seconds; about 15 on two idle cores, more where a disk is slow
-FATAL = 200
+BACKOFF, FATAL = 30, 200
+# A program that supervisor has tried to start for so long will not come up by itself; supervisor would go on for hours.
+PATIENCE_WITH_RESTARTS = 20.0
 
 
 def site_address(environment: Mapping[str, str]) -> str:
@@ -57,8 +59,13 @@ def wait_for_programs(supervisor: Supervisor, environment: Mapping[str, str]) ->
     """Return when every program has stayed up and the pages answer. Raises Problem naming what does not."""
     logs = Path(environment["LOG_DIR"])
     deadline = time.monotonic() + START_PATIENCE
+    trouble: dict[str, float] = {}
     while True:
         names = _refuse_ended(supervisor, None, logs)
+        for name, state in names.items():
+            since = trouble.setdefault(name, time.monotonic()) if state == BACKOFF else time.monotonic()
+            if time.monotonic() - since > PATIENCE_WITH_RESTARTS:
+                raise Problem(f"{name} ends again and again right after its start", _see_log(logs, name))
         waiting = [name for name, state in names.items() if state != RUNNING]
         silent = [name for name, address in health_addresses(environment).items() if get_status(address) != 200]
         if not waiting and not silent:

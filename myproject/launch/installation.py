@@ -37,7 +37,7 @@ def install(checkout: Checkout, terminal: Terminal, *, needs_mysql: bool) -> Non
     """Bring the virtual environment to what the locked files say. Raises Problem when that is not possible."""
     wanted = stamp(checkout)
     found = read_json(checkout.state / "installed.json")
-    if found.get("stamp") != wanted or not _works(checkout.python):
+    if not is_current(checkout):
         machine.check_space(checkout.state, needed=machine.SPACE_TO_INSTALL, purpose="the installation")
         with terminal.step("Installing packages (once)"):
             (checkout.state / "installed.json").unlink(missing_ok=True)
@@ -56,6 +56,12 @@ def install(checkout: Checkout, terminal: Terminal, *, needs_mysql: bool) -> Non
                 "install the headers (Debian, Ubuntu: apt install libmariadb-dev pkg-config gcc python3-dev), "
                 "or unset DATABASE_URL to run on SQLite",
             )
+
+
+def is_current(checkout: Checkout) -> bool:
+    """Tell whether the virtual environment is what the locked files say and works."""
+    found = read_json(checkout.state / "installed.json")
+    return found.get("stamp") == stamp(checkout) and _works(checkout.python)
 
 
 def stamp(checkout: Checkout) -> str:
