@@ -42,7 +42,7 @@ def test_each_program_consumes_the_queues_that_the_table_gives_it() -> None:
 def test_a_worker_is_waited_for_longer_than_its_longest_task() -> None:
     programs = production_programs()
     for queue in QUEUES:
-        assert int(programs[queue.program]["stopwaitsecs"]) > queue.time_limit, queue.name
+        assert int(programs[queue.program]["stopwaitsecs"]) > queue.limits.hard, queue.name
 
 
 def test_a_worker_reserves_no_more_than_its_most_careful_queue_allows() -> None:
