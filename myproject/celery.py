@@ -36,7 +36,7 @@ class _CartCelery(Celery):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         # Celery fills this very object when it loads the configuration; plain assignment would become a setting.
-        object.__setattr__(self._conf, "__class__", _OwnBroker)
+        object.__setattr__(self.conf, "__class__", _OwnBroker)
 
 
 # Idle shoppers are many and not urgent: their own broker keeps a flood of them away from orders. The app is never the

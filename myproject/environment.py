@@ -1,4 +1,4 @@
-"""Typed reading of the environment: a wrong variable stops the start with its name, what was read and what is allowed."""
+"""Typed reading of the environment: a wrong variable stops the start and says its name, what was read, what may be."""
 
 from __future__ import annotations
 

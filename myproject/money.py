@@ -98,7 +98,7 @@ def share_of_units(total: int, quantity: int, first: int, count: int) -> int:
     `total` minor units are dealt to the units so that any sequence of partial cancellations adds up to exactly
     `total`: units 0..n are worth floor-rounded cumulative shares of it.
     """
-    if not (0 <= first and 0 < count and first + count <= quantity):
+    if first < 0 or count < 1 or first + count > quantity:
         raise MoneyError(f"units {first}..{first + count} do not lie within a line of {quantity}.")
 
     def cumulative(units: int) -> int:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django import forms
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
@@ -30,11 +28,9 @@ class UserAdmin(DjangoUserAdmin[User]):
     list_display = ("email", "full_name", "is_staff", "is_service", "is_active")
     list_filter = ("is_staff", "is_service", "is_active", "groups")
     search_fields = ("email", "full_name")
-    fieldsets: Any = (
+    fieldsets = (
         (None, {"fields": ("email", "password", "full_name")}),
         ("May", {"fields": ("is_active", "is_staff", "is_superuser", "is_service", "groups", "user_permissions")}),
         ("Dates", {"fields": ("last_login", "date_joined")}),
     )
-    add_fieldsets: Any = (
-        (None, {"classes": ("wide",), "fields": ("email", "usable_password", "password1", "password2")}),
-    )
+    add_fieldsets = ((None, {"classes": ("wide",), "fields": ("email", "usable_password", "password1", "password2")}),)

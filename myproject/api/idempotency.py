@@ -81,7 +81,7 @@ def _claim(request: Request, *, key: str, fingerprint: str, now: datetime) -> tu
     record = IdempotencyRecord(
         scope=_scope(request),
         key=key,
-        method=request.method,
+        method=request.method or "",
         path=request.path[:191],
         fingerprint=fingerprint,
         created_at=now,

@@ -94,10 +94,12 @@ def problem_handler(error: Exception, context: dict[str, Any]) -> Response | Non
         status=error.status_code,
         content_type=CONTENT_TYPE,
     )
-    if getattr(error, "auth_header", None):
-        response["WWW-Authenticate"] = error.auth_header
-    if getattr(error, "wait", None):
-        response["Retry-After"] = str(int(error.wait) + 1)
+    challenge = getattr(error, "auth_header", None)
+    if challenge:
+        response["WWW-Authenticate"] = challenge
+    wait = getattr(error, "wait", None)  # seconds, of a throttled request
+    if wait:
+        response["Retry-After"] = str(int(wait) + 1)
     return response
 
 

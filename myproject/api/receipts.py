@@ -6,13 +6,13 @@ from datetime import datetime
 from typing import Any
 
 from celery.result import AsyncResult
-from django.contrib.auth.models import AbstractBaseUser
 
+from myproject.accounts.models import User
 from myproject.api.models import TaskReceipt
 from myproject.errors import NotFound
 
 
-def record_receipt(*, task_id: str, task_name: str, user: AbstractBaseUser, subject: str, now: datetime) -> TaskReceipt:
+def record_receipt(*, task_id: str, task_name: str, user: User, subject: str, now: datetime) -> TaskReceipt:
     """Remember that `user` started the task, so that they may ask for its state; once per task id."""
     receipt, _ = TaskReceipt.objects.get_or_create(
         task_id=task_id,
@@ -21,7 +21,7 @@ def record_receipt(*, task_id: str, task_name: str, user: AbstractBaseUser, subj
     return receipt
 
 
-def read_task(*, task_id: str, user: AbstractBaseUser) -> dict[str, Any]:
+def read_task(*, task_id: str, user: User) -> dict[str, Any]:
     """Return id, name, subject and state of a task that `user` started.
 
     `progress` is the meta of a PROGRESS state; `error` is the class of a failure without its text, which may repeat
@@ -30,8 +30,8 @@ def read_task(*, task_id: str, user: AbstractBaseUser) -> dict[str, Any]:
     receipt = TaskReceipt.objects.filter(task_id=task_id, user=user).first()
     if receipt is None:
         raise NotFound("There is no such task, or it is not yours to see.")
-    result = AsyncResult(task_id)
-    state = result.state
+    result: AsyncResult[Any] = AsyncResult(task_id)
+    state: str = result.state
     return {
         "id": task_id,
         "name": receipt.task_name,

@@ -28,6 +28,8 @@ class _MostUrgentFirst(list[int]):
 class _PriorityMixin:
     """Reads the lists from the most urgent down; everything else is kombu's."""
 
+    priority_steps: list[int]
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.priority_steps = _MostUrgentFirst(sorted(self.priority_steps))

@@ -38,6 +38,7 @@ class QueueDepth:
 
 def _waiting(link: Connection, queue_name: str) -> int:
     """Return how many messages wait in a queue; one that nobody declared yet, or that is empty on Redis, has none."""
+    channel: Any
     with link.channel() as channel:  # RabbitMQ closes the channel of a refused declaration
         try:
             return int(channel.queue_declare(queue_name, passive=True).message_count)
@@ -69,7 +70,7 @@ def worker_names() -> list[str]:
     names: list[str] = []
     for celery_app in (app, abandon_cart_app):
         try:
-            names += [name for reply in celery_app.control.ping(timeout=PING_TIMEOUT) for name in reply]
+            names += [name for reply in celery_app.control.ping(timeout=PING_TIMEOUT) or () for name in reply]
         except BROKER_DOWN as error:
             logger.warning("workers cannot be asked", app=celery_app.main, error=type(error).__name__)
     return sorted(names)

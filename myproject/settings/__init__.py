@@ -7,4 +7,4 @@
 import os
 
 if os.environ.get("DJANGO_SETTINGS_MODULE") == "myproject.settings":
-    from .development import *  # noqa: F403
+    from .development import *

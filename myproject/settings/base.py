@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -104,13 +105,11 @@ def read_database(url: str) -> dict[str, Any]:
             "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON; PRAGMA cache_size=-65536;"
         )
     elif settings["ENGINE"].endswith("mysql"):
-        try:
-            import MySQLdb  # noqa: F401
-        except ImportError as error:
+        if find_spec("MySQLdb") is None:
             raise ImproperlyConfigured(
                 "DATABASE_URL asks for MySQL, but its driver is not installed: install the system's client headers "
                 "(libmariadb-dev, pkg-config, a C compiler) and run `pip install --require-hashes -r requirements.txt`."
-            ) from error
+            )
         # READ COMMITTED: repeatable read locks gaps, and gap locks are what two inserting workers deadlock on.
         options["isolation_level"] = "read committed"
         options["charset"] = "utf8mb4"

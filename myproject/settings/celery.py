@@ -13,6 +13,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from celery.schedules import crontab
+from django.core.exceptions import ImproperlyConfigured
 from kombu import Exchange, Queue
 
 from myproject.environment import neighbour_database, read, read_positive, read_redis
@@ -24,12 +25,25 @@ from myproject.jobs.aliases import resolve
 URGENT, NORMAL, BACKGROUND = 7, 5, 2
 
 
+@dataclass(frozen=True)
+class Limits:
+    """Time limits in seconds: `soft` raises SoftTimeLimitExceeded in the task, `hard` kills its process."""
+
+    soft: int
+    hard: int
+
+
+# A task of the path does a few statements and at most one call with a 10 s timeout, so 60/120 s is far above what is
+# healthy and far below the visibility timeout. Reports and full syncs are given 9 and 10 minutes.
+SHORT = Limits(soft=60, hard=120)
+LONG = Limits(soft=540, hard=600)
+
+
 @dataclass(frozen=True, kw_only=True)
 class QueueSpec:
     """One queue: its name, purpose, tasks (patterns over task names), priority, limits and consuming program.
 
-    `prefetch` is in messages per pool process. `soft_time_limit` and `time_limit` are in seconds: the first raises
-    SoftTimeLimitExceeded in the task, the second kills its process.
+    `prefetch` is in messages per pool process.
     """
 
     name: str
@@ -37,8 +51,7 @@ class QueueSpec:
     tasks: tuple[str, ...]
     priority: int
     prefetch: int
-    soft_time_limit: int
-    time_limit: int
+    limits: Limits
     program: str
     app: str = "myproject"
 
@@ -60,69 +73,67 @@ KINESIS = _queue_name("CELERY_KINESIS_QUEUE", "kinesis_queue")
 AVAILABILITY_LOG = _queue_name("HL_AVAILABILITY_LOG_QUEUE", "hl_availability_log_queue")
 VISIT_LOG = _queue_name("VISITED_PRODUCT_LOGGING_QUEUE", "visited_product_logging_queue")
 
-# Limits: a task of the path does a few statements and at most one call with a 10 s timeout, so 60/120 s is far above
-# what is healthy and far below the visibility timeout. Reports and full syncs are given 9 and 10 minutes.
-SHORT = {"soft_time_limit": 60, "time_limit": 120}
-LONG = {"soft_time_limit": 540, "time_limit": 600}
-
 # Tasks are matched from the first row down; the last row, `default`, takes what no other row names.
 QUEUES: tuple[QueueSpec, ...] = (
     QueueSpec(
         name=CANCEL_ORDER, purpose="cancellations: stock back, refunds planned", priority=URGENT, prefetch=1,
-        tasks=("orders.tasks.process_order_cancellation",), program="worker_orders", **SHORT,
+        tasks=("orders.tasks.process_order_cancellation",), program="worker_orders", limits=SHORT,
     ),
     QueueSpec(
         name=ORDER_REFUND, purpose="refunds sent to the provider and looked up", priority=URGENT, prefetch=1,
-        tasks=("orders.tasks.initiate_*_refund", "orders.tasks.check_refund"), program="worker_orders", **SHORT,
+        tasks=("orders.tasks.initiate_*_refund", "orders.tasks.check_refund"), program="worker_orders", limits=SHORT,
     ),
     QueueSpec(
         name=EXTERNAL_API, purpose="provider webhooks and read-backs", priority=URGENT, prefetch=1,
-        tasks=("orders.tasks.process_webhook_event", "orders.tasks.check_payment"), program="worker_external", **SHORT,
+        tasks=("orders.tasks.process_webhook_event", "orders.tasks.check_payment"),
+        program="worker_external", limits=SHORT,
     ),
     QueueSpec(
         name=ORDER_FLAG, purpose="order flags and support alerts", priority=NORMAL, prefetch=1,
-        tasks=("orders.tasks.flag_*",), program="worker_default", **SHORT,
+        tasks=("orders.tasks.flag_*",), program="worker_default", limits=SHORT,
     ),
     QueueSpec(
         name="reports", purpose="reports and long exports", priority=BACKGROUND, prefetch=1,
-        tasks=("reports.tasks.*", "orders.tasks.generate_*", "orders.tasks.reconcile_*"), program="worker_bulk", **LONG,
+        tasks=("reports.tasks.*", "orders.tasks.generate_*", "orders.tasks.reconcile_*"),
+        program="worker_bulk", limits=LONG,
     ),
     QueueSpec(
         name=KINESIS, purpose="event streams", priority=NORMAL, prefetch=4,
-        tasks=("catalog.tasks.*kinesis*", "orders.tasks.*kinesis*"), program="worker_bulk", **LONG,
+        tasks=("catalog.tasks.*kinesis*", "orders.tasks.*kinesis*"), program="worker_bulk", limits=LONG,
     ),
     QueueSpec(
         name=ORDERS, purpose="orders: stock, ledger, charge, confirmation", priority=URGENT, prefetch=1,
-        tasks=("orders.tasks.*",), program="worker_orders", **SHORT,
+        tasks=("orders.tasks.*",), program="worker_orders", limits=SHORT,
     ),
     QueueSpec(
         name=MARKETING, purpose="marketing events and attributes", priority=BACKGROUND, prefetch=4,
         tasks=("notifications.tasks.sync_user_attributes_*", "notifications.tasks.send_marketing_*"),
-        program="worker_default", **SHORT,
+        program="worker_default", limits=SHORT,
     ),
     QueueSpec(
         name=SEARCH_SYNC, purpose="search index, Dgraph and OpenSearch", priority=NORMAL, prefetch=1,
-        tasks=("search.tasks.*",), program="worker_bulk", **LONG,
+        tasks=("search.tasks.*",), program="worker_bulk", limits=LONG,
     ),
     QueueSpec(
         name=AVAILABILITY_LOG, purpose="hyperlocal availability log", priority=BACKGROUND, prefetch=16,
-        tasks=("catalog.tasks.log_availability*", "catalog.tasks.hl_availability_log*"), program="worker_logs", **SHORT,
+        tasks=("catalog.tasks.log_availability*", "catalog.tasks.hl_availability_log*"),
+        program="worker_logs", limits=SHORT,
     ),
     QueueSpec(
         name=VISIT_LOG, purpose="product page visits", priority=BACKGROUND, prefetch=16,
-        tasks=("catalog.tasks.log_visit*", "catalog.tasks.visited_product_log*"), program="worker_logs", **SHORT,
+        tasks=("catalog.tasks.log_visit*", "catalog.tasks.visited_product_log*"), program="worker_logs", limits=SHORT,
     ),
     QueueSpec(
         name=SYNC, purpose="catalogue imports and synchronisation", priority=NORMAL, prefetch=1,
-        tasks=("catalog.tasks.*",), program="worker_bulk", **LONG,
+        tasks=("catalog.tasks.*",), program="worker_bulk", limits=LONG,
     ),
     QueueSpec(
         name="fast_queue", purpose="abandoned carts, on their own broker", priority=NORMAL, prefetch=1,
-        tasks=("carts.tasks.*",), program="worker_cart", app="fast_queue", **SHORT,
+        tasks=("carts.tasks.*",), program="worker_cart", app="fast_queue", limits=SHORT,
     ),
     QueueSpec(
         name="default", purpose="messages to customers and everything else", priority=NORMAL, prefetch=1,
-        tasks=("*",), program="worker_default", **SHORT,
+        tasks=("*",), program="worker_default", limits=SHORT,
     ),
 )  # fmt: skip
 
@@ -207,8 +218,8 @@ CELERY_TASK_ACKS_LATE = True
 # (measured: 7 runs in 15 s), and doing nothing would drop the task.
 CELERY_TASK_RETRY_ON_WORKER_LOST = True
 CELERY_TASK_TRACK_STARTED = True
-CELERY_TASK_SOFT_TIME_LIMIT = SHORT["soft_time_limit"]
-CELERY_TASK_TIME_LIMIT = SHORT["time_limit"]
+CELERY_TASK_SOFT_TIME_LIMIT = SHORT.soft
+CELERY_TASK_TIME_LIMIT = SHORT.hard
 CELERY_TASK_SEND_SENT_EVENT = True  # Flower shows what was sent and not yet taken
 CELERY_WORKER_SEND_TASK_EVENTS = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1  # fair dispatch; programs with a larger one say so on their command line
@@ -223,6 +234,11 @@ CELERY_TIMEZONE = read("str", "CELERY_TIMEZONE", "UTC", allowed="a time zone nam
 
 # --- Limits of single tasks, read from the environment as the documents name them ----------------------------------
 KINESIS_INSERT_RATE_LIMIT = read("str", "KINESIS_INSERT_RATE_LIMIT", "100/s", allowed="a Celery rate such as 100/s")
+# Seconds that a step of an order may take before the sweep has it done again. Every step of the path takes less than
+# one when nothing is wrong, and a call to the provider ends after 10; below that the sweep would only double work.
+SWEEP_AFTER = read("float", "SWEEP_AFTER", 60.0, allowed="a number from 0 (seconds)")
+if not 0 <= SWEEP_AFTER < 86_400:
+    raise ImproperlyConfigured(f"SWEEP_AFTER: read {SWEEP_AFTER!r}; allowed is a number from 0 to 86,399 (seconds).")
 
 # --- Schedule -----------------------------------------------------------------------------------------------------
 # Seeds of django-celery-beat's tables; operators edit the rows in the admin.

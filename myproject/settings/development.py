@@ -1,5 +1,5 @@
 """A developer's machine and `./run`: embedded servers, the sandbox, helpful errors."""
 
-from .base import *  # noqa: F403
+from .base import *
 
 ENVIRONMENT = "development"

@@ -6,7 +6,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from myproject.environment import read, read_positive
 
-from .base import *  # noqa: F403
+from .base import *
 from .base import DEBUG, INSECURE_SECRET_KEY, INSTALLED_APPS, LOG_FORMAT, LOG_LEVEL, SECRET_KEY, logging_settings
 from .integrations import EMAIL_BACKEND, FLOWER_BASIC_AUTH, JUSPAY_BASE_URL
 

@@ -8,14 +8,17 @@ from pathlib import Path
 
 os.environ.setdefault("EMAIL_URL", "dummy://")
 os.environ.setdefault("STATE_DIR", str(Path(__file__).resolve().parents[2] / ".state" / "test" / "state"))
-if "REDIS_URL" not in os.environ:
-    os.environ["REDIS_URL"] = os.environ["ABANDON_CART_REDIS_URL"] = "redis://127.0.0.1:1/0"  # nothing listens there
-    os.environ.setdefault("CELERY_BROKER_URL", "memory://")
-    os.environ.setdefault("CELERY_RESULT_BACKEND", "cache+memory://")
+NOBODY = "redis://127.0.0.1:1/0"  # an address where nothing listens
+REDIS_URL = os.environ.setdefault("REDIS_URL", NOBODY)
+os.environ.setdefault("ABANDON_CART_REDIS_URL", NOBODY)
 
-from .base import *  # noqa: E402, F403
+from .base import *
 
 ENVIRONMENT = "test"
+# Not through the environment: Celery prefers that variable to any broker that a test gives to an app of its own.
+if REDIS_URL == NOBODY and "CELERY_BROKER_URL" not in os.environ:
+    CELERY_BROKER_URL = "memory://"
+    CELERY_RESULT_BACKEND = "cache+memory://"
 SECRET_KEY = "a-key-for-tests-that-is-long-enough-to-sign-with-it"
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"

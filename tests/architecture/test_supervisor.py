@@ -61,7 +61,7 @@ def test_worker_agrees_with_the_table(program: str) -> None:
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_stopping_waits_for_the_longest_task(program: str) -> None:
     section = read(program)
-    assert int(section["stopwaitsecs"]) > max(queue.time_limit for queue in QUEUES if queue.program == program)
+    assert int(section["stopwaitsecs"]) > max(queue.limits.hard for queue in QUEUES if queue.program == program)
     assert (section["stopsignal"], section["stopasgroup"], section["killasgroup"]) == ("TERM", "false", "true")
 
 
