@@ -19,7 +19,6 @@ from orders.errors import LineInvalid, OrderDiffers
 from orders.models import LineKind, Order, OrderLine
 from orders.states import OrderStatus
 
-
 LARGEST_MINOR = 10**15
 """The largest amount of a line or an order: ten trillion, which every column and sum holds."""
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Exists, OuterRef, QuerySet, Sum
 
 from myproject.accounts.models import User
 from orders.errors import OrderNotFound
-from orders.models import Order, OrderEvent
+from orders.models import CancellationLine, CancellationRequest, Order, OrderEvent
 
 IMPORT_PERMISSION = "orders.import_orders"
 
@@ -25,3 +25,9 @@ def find_order(*, user: User, order_id: int) -> Order:
     if order is None:
         raise OrderNotFound("There is no such order, or it is not yours to see.")
     return order
+
+
+def sum_cancelled(*, request: CancellationRequest) -> int:
+    """Return the value of a cancellation request at the price that was paid, in minor units."""
+    lines = CancellationLine.objects.filter(cancellation__request=request)
+    return lines.aggregate(total=Sum("amount_minor"))["total"] or 0
