@@ -14,9 +14,9 @@ from myproject.errors import NotFound
 from myproject.jobs.sending import enqueue
 from myproject.states import transition
 from notifications.channels import CHANNELS
+from notifications.channels.rendering import render_message
 from notifications.errors import ChannelUnavailable, MessageRefused, UnknownTemplate
 from notifications.models import Channel, Message
-from notifications.rendering import render_message
 from notifications.states import MESSAGE, MessageStatus
 
 logger = structlog.get_logger(__name__)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Protocol
 
 from notifications.channels.mail import MailChannel
+from notifications.channels.rendering import Rendered
 from notifications.models import Channel
-from notifications.rendering import Rendered
 
 
 class MessageChannel(Protocol):

@@ -9,8 +9,8 @@ from django.conf import settings
 from django.core.mail import EmailMultiAlternatives, get_connection
 from django.core.mail.backends.base import BaseEmailBackend
 
+from notifications.channels.rendering import Rendered
 from notifications.errors import ChannelUnavailable, MessageRefused
-from notifications.rendering import Rendered
 
 _local = threading.local()
 

@@ -12,7 +12,7 @@ TOP_LEVEL = {
 }  # fmt: skip
 MODULES = ("models", "actions", "queries", "tasks", "states", "errors", "admin", "api", "apps", "migrations")
 # What an app may have beside the common names. `data` holds files, not code.
-ALSO_IN_EVERY_APP = {"management", "templates", "static"}
+ALSO_IN_EVERY_APP = {"management", "templates", "static", "panels"}  # panels: what the app shows on the home page
 ALSO = {
     "orders": {"gateways", "replay"},
     "catalog": {"data"},
