@@ -17,7 +17,7 @@ class Category(MP_Node, VersionedModel):
 
     name = models.CharField(max_length=100)
     slug = models.SlugField(
-        max_length=191, unique=True, help_text="The whole path, for example apparel-topwear-shirts."
+        max_length=191, unique=True, help_text="The whole path, for example apparel--topwear--shirts."
     )
     node_order_by: ClassVar[list[str]] = ["name"]
 
@@ -56,6 +56,9 @@ class Product(VersionedModel):
     tags = models.ManyToManyField(Tag, blank=True, related_name="products")
     status = models.CharField(max_length=16, choices=ProductStatus.choices, default=ProductStatus.ACTIVE)
     attributes = models.JSONField(default=dict, blank=True)
+    content_hash = models.CharField(
+        max_length=64, blank=True, editable=False, help_text="Of the source's row as it was imported last."
+    )
 
     class Meta:
         constraints = (
@@ -85,12 +88,24 @@ class Variant(VersionedModel):
 
 
 class PriceList(VersionedModel):
-    """A named set of prices in one currency."""
+    """A named set of prices in one currency.
+
+    `is_default` is true for one list and empty for the others: MySQL has no partial unique index, but leaves empty
+    values out of a unique one.
+    """
 
     code = models.SlugField(max_length=32, unique=True)
     name = models.CharField(max_length=100)
     currency = models.CharField(max_length=3)
-    is_default = models.BooleanField(default=False)
+    is_default = models.BooleanField(null=True, blank=True, unique=True, choices=((True, "The default list"),))
+
+    class Meta:
+        constraints = (
+            models.CheckConstraint(
+                condition=Q(is_default=True) | Q(is_default__isnull=True), name="price_list_default_or_empty"
+            ),
+        )
+        ordering = ("code",)
 
     def __str__(self) -> str:
         return self.code

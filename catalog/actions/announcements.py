@@ -11,9 +11,15 @@ from myproject.jobs.sending import enqueue
 BATCH = 1_000
 
 INDEX_TASK = "search.tasks.index_products"
+VERIFY_TASK = "search.tasks.verify_index"
 
 
 def announce_products(*, product_ids: Sequence[int]) -> None:
     """Enqueue, when the transaction commits, the indexing of products that were made, changed or removed."""
     for start in range(0, len(product_ids), BATCH):
         enqueue(INDEX_TASK, list(product_ids[start : start + BATCH]))
+
+
+def announce_import_end() -> None:
+    """Enqueue a comparison of the search index behind the batches: it finds what a broken broker did not take."""
+    enqueue(VERIFY_TASK)

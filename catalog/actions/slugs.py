@@ -7,7 +7,10 @@ from collections.abc import Sequence
 
 from django.utils.text import slugify
 
-#: Readable characters of a slug; nine more follow, and the column holds 191.
+#: What the columns hold.
+SLUG_LENGTH = 191
+
+#: Readable characters of a product's slug; nine more follow.
 READABLE = 180
 
 
@@ -23,5 +26,11 @@ def product_slug(*, source: str, external_id: str, name: str) -> str:
 
 
 def category_slug(path: Sequence[str]) -> str:
-    """Return the slug of a category: its whole path, for example apparel-topwear-shirts."""
-    return "-".join(slugify(name) or hashlib.sha256(name.encode()).hexdigest()[:8] for name in path)[:READABLE]
+    """Return the slug of a category: its whole path, for example apparel--topwear--shirts.
+
+    Raises ValueError when the path does not fit the column.
+    """
+    slug = "--".join(slugify(name) or hashlib.sha256(name.encode()).hexdigest()[:8] for name in path)
+    if len(slug) > SLUG_LENGTH:
+        raise ValueError(f"the category's path is longer than {SLUG_LENGTH} characters")
+    return slug

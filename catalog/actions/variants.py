@@ -82,7 +82,10 @@ def _ids_of(skus: Iterable[str]) -> dict[str, int]:
 
 
 def _create(specs: Sequence[VariantSpec], *, named_by: Mapping[str, VariantSpec], source: str) -> set[int]:
-    """Insert what is not there and return the products' ids. Ids are read back, because MySQL returns none from a bulk insert."""
+    """Insert what is not there and return the products' ids.
+
+    Ids are read back, because MySQL returns none from a bulk insert.
+    """
     keys = list(dict.fromkeys(spec.product_key for spec in specs))
     Product.objects.bulk_create(
         (
