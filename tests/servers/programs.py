@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from celery import Celery
+from kombu import Connection
 from kombu.exceptions import OperationalError
 
 from tests.servers.processes import Process, free_port, is_listening, python
@@ -39,7 +40,9 @@ def start_worker(
         "-P", pool, "-l", "INFO", "--without-mingle", "--without-gossip", *extra,
     ]  # fmt: skip
     process = Process(command, folder=folder, name=name, env=env, stop_timeout=30)
-    asker = Celery("asker", broker=broker_url(env, app=app), set_as_current=False)
+    asker = Celery("asker", set_as_current=False)
+    # Unlike `broker_url`, these win over CELERY_BROKER_URL, which the test settings put into the environment.
+    asker.conf.broker_read_url = asker.conf.broker_write_url = broker_url(env, app=app)
     try:
         process.wait_ready(lambda: answers_ping(asker, node), timeout=START_TIMEOUT)
     finally:
@@ -75,7 +78,7 @@ def start_web(
     port = port or free_port()
     command = [
         python(), "-m", "gunicorn", "myproject.wsgi:application", "--bind", f"127.0.0.1:{port}", "--workers", "1",
-        "--threads", str(threads), "--timeout", "120", "--graceful-timeout", "5",
+        "--threads", str(threads), "--timeout", "120", "--graceful-timeout", "5", "--no-control-socket",
     ]  # fmt: skip
     process = Process(command, folder=folder, name="web", env=env)
     process.wait_ready(lambda: is_listening(port) and "Booting worker" in process.log(), timeout=START_TIMEOUT)
