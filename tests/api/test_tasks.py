@@ -1,0 +1,74 @@
+"""The state of a task is told to the user who asked for it, and to nobody else."""
+
+from __future__ import annotations
+
+import pytest
+from celery import current_app
+from celery.result import AsyncResult
+from django.utils import timezone
+from rest_framework.test import APIClient
+
+from myproject.accounts.models import User
+from myproject.api.models import TaskReceipt
+from myproject.api.receipts import record_receipt
+
+pytestmark = pytest.mark.django_db
+
+NOW = timezone.now()
+
+
+@pytest.fixture
+def anna():
+    return User.objects.create_user("anna@example.com", "a long password 1")
+
+
+@pytest.fixture
+def client(anna):
+    client = APIClient()
+    client.force_authenticate(anna)
+    return client
+
+
+def receipt(user, task_id="t1"):
+    return record_receipt(task_id=task_id, task_name="orders.tasks.process_order", user=user, subject="W1", now=NOW)
+
+
+def store(task_id, value, state):
+    current_app.backend.store_result(task_id, value, state)
+    assert AsyncResult(task_id).state == state
+
+
+def test_the_owner_reads_state_and_progress(anna, client):
+    receipt(anna)
+    store("t1", {"current": 3, "total": 9}, "PROGRESS")
+    body = client.get("/api/tasks/t1").json()
+    assert (body["id"], body["state"], body["ready"], body["subject"]) == ("t1", "PROGRESS", False, "W1")
+    assert body["progress"] == {"current": 3, "total": 9}
+
+
+def test_a_failure_is_told_by_its_kind_and_not_by_its_text(anna, client):
+    receipt(anna)
+    store("t1", ValueError("card 4111 of anna"), "FAILURE")
+    body = client.get("/api/tasks/t1").json()
+    assert (body["state"], body["error"]) == ("FAILURE", "ValueError")
+    assert "4111" not in str(body)
+
+
+def test_another_users_task_and_an_unknown_one_are_both_not_found(client):
+    other = User.objects.create_user("ben@example.com", "a long password 2")
+    receipt(other)
+    theirs, unknown = client.get("/api/tasks/t1"), client.get("/api/tasks/nothing")
+    assert (theirs.status_code, unknown.status_code) == (404, 404)
+    assert theirs.json() == unknown.json()
+
+
+def test_a_receipt_is_kept_once(anna):
+    receipt(anna)
+    receipt(anna)
+    assert TaskReceipt.objects.count() == 1
+
+
+def test_without_a_token_nothing_is_told():
+    answer = APIClient().get("/api/tasks/t1")
+    assert answer.status_code == 401
+    assert answer["Content-Type"] == "application/problem+json"
