@@ -15,7 +15,7 @@ from myproject.errors import InvalidInput
 from myproject.jobs.sending import enqueue
 from myproject.money import exponent, line_total
 from orders.actions.cancel import finish_request
-from orders.actions.customers import WEB
+from orders.actions.customers import WEB, CustomerData, ensure_feed_customer
 from orders.actions.taking_back import UnitsBack, take_back
 from orders.errors import LineInvalid, NothingToCancel, OrderDiffers, OrderNotFound
 from orders.models import CancellationLine, CancellationRequest, Customer, Order, UnmatchedLine
@@ -116,6 +116,7 @@ def import_cancellation(
     requested_at: datetime,
     actor: str,
     now: datetime,
+    customer_email: str = "",
 ) -> tuple[CancellationRequest, bool]:
     """Take over one cancellation document of a feed; return its request and whether it is new.
 
@@ -131,7 +132,7 @@ def import_cancellation(
                 request = CancellationRequest.objects.create(
                     source=source,
                     number=number,
-                    customer=_find_customer(source=source, reference=customer_reference),
+                    customer=_find_customer(source=source, reference=customer_reference, email=customer_email),
                     currency=currency,
                     reason=reason,
                     actor=actor,
@@ -160,8 +161,13 @@ def _check_document(
     exponent(currency)
 
 
-def _find_customer(*, source: str, reference: str) -> Customer | None:
-    """Return the feed's customer; None for a guest and for one who never ordered here, who has no address either."""
+def _find_customer(*, source: str, reference: str, email: str) -> Customer | None:
+    """Return the feed's customer, made where the document brings an address of one who never ordered here.
+
+    None for a guest, and for a stranger without an address.
+    """
+    if reference and email:
+        return ensure_feed_customer(source=source, data=CustomerData(reference=reference, email=email))
     return Customer.objects.filter(source=source, external_reference=reference).first() if reference else None
 
 

@@ -62,6 +62,9 @@ class CancellationImportSerializer(serializers.Serializer[Any]):
         trim_whitespace=False,
         help_text="The customer's reference in the feed; empty for a guest.",
     )
+    customer_email = serializers.EmailField(
+        max_length=191, allow_blank=True, default="", help_text="Where a customer who never ordered here is told of it."
+    )
     currency = serializers.ChoiceField(choices=sorted(EXPONENTS))
     reason = serializers.CharField(max_length=191, allow_blank=True, default="")
     requested_at = serializers.DateTimeField()
@@ -100,6 +103,7 @@ class CancellationImportView(APIView):
             source=given["source"],
             number=given["number"],
             customer_reference=given["customer"],
+            customer_email=given["customer_email"],
             currency=given["currency"],
             reason=given["reason"],
             lines=[

@@ -182,6 +182,7 @@ def describe_cancellation(document: CancellationDocument, *, source: str) -> dic
         "source": source,
         "number": document.number,
         "customer": document.customer,
+        "customer_email": make_up_address(document.customer) if document.customer else "",
         "currency": CURRENCY,
         "requested_at": document.cancelled_at.isoformat(),
         "lines": [

@@ -105,9 +105,8 @@ def reconcile(
 
 def count_expected_mails(plan: BatchPlan) -> int:
     """One mail per order and per cancellation with a known customer."""
-    return sum(bool(sale.customer) for sale in plan.sales) + sum(
-        bool(document.customer) for document in plan.cancellations if document.covered
-    )
+    documents = (*plan.sales, *plan.cancellations)
+    return sum(bool(document.customer) for document in documents)
 
 
 def _money(minor: int) -> Decimal:
