@@ -10,6 +10,7 @@ from orders.tasks.orders import (
 )
 from orders.tasks.payments import check_payment, process_webhook_event
 from orders.tasks.refunds import check_refund, initiate_juspay_refund
+from orders.tasks.sweep import sweep_stuck_orders
 
 __all__ = (
     "charge_payment",
@@ -21,5 +22,6 @@ __all__ = (
     "process_webhook_event",
     "send_confirmation_email",
     "send_order_confirmation",
+    "sweep_stuck_orders",
     "validate_order",
 )

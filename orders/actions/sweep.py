@@ -1,0 +1,255 @@
+"""Finding what stopped on its way and having its next step done again.
+
+A message can be lost, a worker killed, a webhook withheld: the rows remember what was promised. Every step is safe to
+run twice, so asking once too often costs time and nothing else. Each search reads an index from its oldest entry and
+takes at most `BATCH` rows; what was taken is marked as looked at, so that rows that fail every time do not keep the
+others waiting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import structlog
+from django.conf import settings
+from django.db import models, transaction
+from django.db.models import F, Q
+
+from myproject.errors import AppError
+from myproject.jobs.sending import enqueue
+from myproject.money import format_minor
+from notifications.queries import stuck_messages
+from orders.actions.importing import pay_if_free
+from orders.actions.payments import MISMATCH
+from orders.actions.refund_sending import REFUSED
+from orders.actions.refunds import retry_refund
+from orders.models import Cancellation, Order, Payment, Refund, WebhookEvent
+from orders.states import CancellationStatus, OrderStatus, PaymentStatus, RefundStatus, WebhookStatus
+
+logger = structlog.get_logger(__name__)
+
+#: Rows of one kind per run: 500 messages are sent in about half a second, and a backlog of a day is gone in an hour.
+BATCH = 500
+#: How often a refund that the provider failed is tried again by itself; after that a person decides (retry_refund).
+AUTOMATIC_RETRIES = 3
+#: What is open for longer than this is asked about less often: customers come back within the hour or not at all.
+FRESH = timedelta(hours=1)
+SELDOM = 15
+
+Found = Sequence[tuple[Any, ...]]
+
+
+@dataclass(frozen=True)
+class Moment:
+    """When a search runs: `before` is the newest moment that counts as stuck, `now - before` the step's patience."""
+
+    now: datetime
+    before: datetime
+    seldom: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One step that may not have happened: how its rows are found and what does it.
+
+    `find` returns rows of (primary key, *arguments of the task). `patience` is in multiples of SWEEP_AFTER, with its
+    reason. A step without a task is done here, by `act`.
+    """
+
+    kind: str
+    reason: str
+    find: Callable[[Moment], Found]
+    model: type[models.Model] | None = None
+    task: str = ""
+    act: Callable[[int, datetime], object] | None = None
+    patience: float = 1
+
+
+def sweep_stuck_orders(*, now: datetime) -> dict[str, int]:
+    """Have every step done again that did not happen in time; return how many rows of each kind were taken up."""
+    counts = {}
+    for step in STEPS:
+        after = settings.SWEEP_AFTER * step.patience
+        moment = Moment(
+            now=now,
+            before=now - timedelta(seconds=after),
+            seldom=now - timedelta(seconds=after * SELDOM),
+        )
+        found = step.find(moment)
+        counts[step.kind] = len(found)
+        if found:
+            _take_up(step, found, now=now)
+    if any(counts.values()):
+        logger.info("sweep took up stuck rows", **{kind: count for kind, count in counts.items() if count})
+    return counts
+
+
+def _take_up(step: Step, found: Found, *, now: datetime) -> None:
+    with transaction.atomic():
+        if step.model is not None:
+            _mark(step.model, [row[0] for row in found], now=now)
+        for arguments in dict.fromkeys(row[1:] for row in found) if step.task else ():
+            enqueue(step.task, *arguments)
+    if step.act is not None:
+        for row in found:
+            try:
+                step.act(row[0], now)
+            except AppError as error:
+                logger.warning("sweep could not help", kind=step.kind, row=row[0], reason=error.message)
+
+
+def _mark(model: type[models.Model], keys: Sequence[int], *, now: datetime) -> None:
+    changes: dict[str, Any] = {"updated_at": now}
+    if model is Order:
+        changes["version"] = F("version") + 1
+    model._default_manager.filter(pk__in=keys).update(**changes)
+
+
+def _oldest(model: type[models.Model], status: str, moment: Moment, *fields: str, **filters: Any) -> list[Any]:
+    """Return the rows of one status that nothing has touched since `before`, oldest first: a walk along one index."""
+    rows = model._default_manager.filter(status=status, updated_at__lte=moment.before, **filters)
+    return list(rows.order_by("updated_at").values_list("pk", *fields)[:BATCH])
+
+
+def _asked_about(model: type[models.Model], statuses: Sequence[str], moment: Moment, *conditions: Q) -> Found:
+    """Return rows whose outcome the provider knows: young ones each time, old ones seldom."""
+    due = Q(created_at__gte=moment.now - FRESH) | Q(updated_at__lte=moment.seldom)
+    found: list[tuple[Any, ...]] = []
+    for status in statuses:
+        rows = model._default_manager.filter(due, *conditions, status=status, updated_at__lte=moment.before)
+        found += [(pk, pk) for pk in rows.order_by("updated_at").values_list("pk", flat=True)[: BATCH - len(found)]]
+    return found
+
+
+def _open_payments(moment: Moment) -> Found:
+    statuses = (PaymentStatus.CREATED, PaymentStatus.PENDING)
+    return _asked_about(Payment, statuses, moment, ~Q(failure_reason=MISMATCH))
+
+
+def _webhooks(moment: Moment) -> Found:
+    rows = WebhookEvent.objects.filter(status=WebhookStatus.RECEIVED, received_at__lte=moment.before)
+    return [(pk, pk) for pk in rows.order_by("received_at").values_list("pk", flat=True)[:BATCH]]
+
+
+def _paid_orders(moment: Moment) -> Found:
+    return [(pk, pk) for (pk,) in _oldest(Order, OrderStatus.PAID, moment)]
+
+
+def _free_orders(moment: Moment) -> Found:
+    recent = moment.now - timedelta(days=1)  # of the many that wait for a payment, look at a day's only
+    return _oldest(Order, OrderStatus.PENDING_PAYMENT, moment, total_minor=0, updated_at__gte=recent)
+
+
+def _cancellations(moment: Moment) -> Found:
+    return _oldest(Cancellation, CancellationStatus.REQUESTED, moment, "order_id")
+
+
+def _planned_refunds(moment: Moment) -> Found:
+    rows = _oldest(Refund, RefundStatus.PLANNED, moment, "cancellation__order_id", "amount_minor", "currency", "reason")
+    return [(pk, order, format_minor(amount, currency), reason) for pk, order, amount, currency, reason in rows]
+
+
+def _sent_refunds(moment: Moment) -> Found:
+    return _asked_about(Refund, (RefundStatus.UNKNOWN, RefundStatus.SENDING, RefundStatus.PENDING), moment)
+
+
+def _refunds_in_review(moment: Moment) -> Found:
+    return [(pk, pk) for (pk,) in _oldest(Refund, RefundStatus.MANUAL_REVIEW, moment)]
+
+
+def _failed_refunds(moment: Moment) -> Found:
+    rows = Refund.objects.filter(
+        status=RefundStatus.FAILED, updated_at__lte=moment.before, attempt__lte=AUTOMATIC_RETRIES
+    ).exclude(failure_reason__startswith=REFUSED)
+    return list(rows.order_by("updated_at").values_list("pk")[:BATCH])
+
+
+def _messages(moment: Moment) -> Found:
+    return [(pk, pk) for pk in stuck_messages(before=moment.before, now=moment.now, limit=BATCH)]
+
+
+def _pay_free_order(order_id: int, now: datetime) -> None:
+    with transaction.atomic():
+        order = Order.objects.select_for_update().get(pk=order_id)
+        if order.status == OrderStatus.PENDING_PAYMENT:
+            pay_if_free(order=order, actor="task", now=now)
+
+
+def _retry_refund(refund_id: int, now: datetime) -> None:
+    retry_refund(refund_id=refund_id, actor="task", now=now)
+
+
+#: Everything that can stop, in the order in which money and goods travel.
+STEPS: tuple[Step, ...] = (
+    Step(
+        kind="webhooks",
+        reason="a webhook is processed within a second of its arrival",
+        find=_webhooks,
+        task="orders.tasks.process_webhook_event",
+    ),
+    Step(
+        kind="payments",
+        reason="the webhook of a payment may never come, and a customer needs about a minute on the page",
+        find=_open_payments,
+        model=Payment,
+        task="orders.tasks.check_payment",
+    ),
+    Step(
+        kind="free_orders",
+        reason="an order that costs nothing is paid when it is placed, in the same transaction",
+        find=_free_orders,
+        act=_pay_free_order,
+    ),
+    Step(
+        kind="paid_orders",
+        reason="a paid order is processed within seconds; one whose stock was missing is tried again",
+        find=_paid_orders,
+        model=Order,
+        task="orders.tasks.process_order",
+    ),
+    Step(
+        kind="cancellations",
+        reason="a cancellation is carried out within seconds of its request",
+        find=_cancellations,
+        model=Cancellation,
+        task="orders.tasks.process_order_cancellation",
+    ),
+    Step(
+        kind="planned_refunds",
+        reason="a planned refund is sent within seconds; no connection and 429 leave it planned",
+        find=_planned_refunds,
+        model=Refund,
+        task="orders.tasks.initiate_juspay_refund",
+    ),
+    Step(
+        kind="sent_refunds",
+        reason="a sender that has not recorded an answer after six times the call's timeout is dead",
+        find=_sent_refunds,
+        model=Refund,
+        task="orders.tasks.check_refund",
+    ),
+    Step(
+        kind="refunds_in_review",
+        reason="people at the provider decide these: asking once an hour is often enough",
+        find=_refunds_in_review,
+        model=Refund,
+        task="orders.tasks.check_refund",
+        patience=60,
+    ),
+    Step(
+        kind="failed_refunds",
+        reason="a bank that refused is given five minutes before the next attempt",
+        find=_failed_refunds,
+        act=_retry_refund,
+        patience=5,
+    ),
+    Step(
+        kind="messages",
+        reason="a message is delivered within seconds; a sender that died has lost its lease",
+        find=_messages,
+        task="notifications.tasks.deliver_message",
+    ),
+)
