@@ -56,8 +56,9 @@ def client(broker_url: str) -> Iterator[Celery]:
     app.backend_cls = neighbour(broker_url, 1)
     yield app
     # Results that nobody fetched unsubscribe when they are collected, which may be after the server is gone.
-    app.backend.result_consumer.stop()
-    app.backend.remove_pending_result = lambda result: result
+    backend: Any = app.backend
+    backend.result_consumer.stop()
+    backend.remove_pending_result = lambda result: result
     app.close()
 
 

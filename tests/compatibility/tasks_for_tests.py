@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import redis
-from celery import Celery, Task, signals
+from celery import Task, signals
 from celery.exceptions import SoftTimeLimitExceeded
 
 PREFIX = "tests.compatibility."
@@ -29,10 +29,10 @@ def notebook() -> redis.Redis:
     return redis.Redis.from_url(os.environ["TESTS_NOTEBOOK_URL"], decode_responses=True)
 
 
-def write(key: str, what: str) -> int:
+def write(key: str | None, what: str) -> int:
     """Append `what` to the notes under `key`; return how many there are."""
     with notebook() as client:
-        return int(client.rpush(WROTE + key, what))
+        return int(client.rpush(f"{WROTE}{key}", what))
 
 
 class Noting(Task):
@@ -51,12 +51,12 @@ class Noting(Task):
         write(task_id, f"after_return {status}")
 
 
-def register(app: Celery) -> SimpleNamespace:
+def register(app: Any) -> SimpleNamespace:
     """Register the tasks on `app`, and on no other app, and return them by their short names."""
     return SimpleNamespace(**_plain(app), **_retrying(app), **_outcomes(app), **_classes(app))
 
 
-def _plain(app: Celery) -> dict[str, Task]:
+def _plain(app: Any) -> dict[str, Task]:
     def task(**options: Any) -> Any:
         return lambda body: app.task(body, name=PREFIX + body.__name__, shared=False, **options)
 
@@ -109,7 +109,7 @@ def _plain(app: Celery) -> dict[str, Task]:
     return locals_of(locals())
 
 
-def _retrying(app: Celery) -> dict[str, Task]:
+def _retrying(app: Any) -> dict[str, Task]:
     def task(**options: Any) -> Any:
         return lambda body: app.task(body, name=PREFIX + body.__name__, shared=False, **options)
 
@@ -164,7 +164,7 @@ def _retrying(app: Celery) -> dict[str, Task]:
     return locals_of(locals())
 
 
-def _outcomes(app: Celery) -> dict[str, Task]:
+def _outcomes(app: Any) -> dict[str, Task]:
     def task(**options: Any) -> Any:
         return lambda body: app.task(body, name=PREFIX + body.__name__, shared=False, **options)
 
@@ -207,7 +207,7 @@ def _outcomes(app: Celery) -> dict[str, Task]:
     return locals_of(locals())
 
 
-def _classes(app: Celery) -> dict[str, Task]:
+def _classes(app: Any) -> dict[str, Task]:
     @app.task(name=PREFIX + "monitored", base=Noting, shared=False, bind=True)
     def monitored(self: Task, how: str) -> str:
         if how == "retries" and self.request.retries == 0:

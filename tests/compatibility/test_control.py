@@ -43,17 +43,17 @@ def inspect(tasks, client):
     return client.control.inspect(destination=[NODE], timeout=5, limit=1)
 
 
-def test_inspect_shows_what_runs_and_what_is_delayed(tasks, inspect):
-    running = [tasks.sleep.delay(2) for _ in range(2)]
+def test_inspect_shows_what_runs_and_what_is_delayed(tasks, inspect, notebook):
+    key = f"go:{uuid.uuid4().hex}"
     delayed = tasks.add.apply_async(args=(1, 1), countdown=60)
-    wait_until(lambda: len(inspect.active()[NODE]) == 2, timeout=WAIT, what="two running tasks")
-    wait_until(lambda: inspect.scheduled()[NODE], timeout=WAIT, what="the delayed task")
+    running = {tasks.progress.delay(key) for _ in range(2)}
+    ids = {result.id for result in running}
+    wait_until(lambda: ids == {task["id"] for task in inspect.active()[NODE]}, timeout=WAIT, what="two running")
 
-    assert {task["id"] for task in inspect.active()[NODE]} == {result.id for result in running}
     assert delayed.id in {task["request"]["id"] for task in inspect.scheduled()[NODE]}
-    assert delayed.id not in {task["id"] for task in inspect.active()[NODE]}
     assert isinstance(inspect.reserved()[NODE], list)
     delayed.revoke()
+    notebook.rpush(key, "on", "on")
     for result in running:
         result.get(timeout=WAIT)
 
