@@ -82,7 +82,7 @@ def rerun_line(failed: list[tuple[str, str]], *, seed: int) -> list[str]:
     """Return one command per database that runs the failed tests again in the same order."""
     commands = []
     for option, names in (("", {"sqlite", "serial", "fast", "chosen"}), (" --mariadb", {"mariadb"})):
-        titles = sorted({title for name, title in failed if name in names and "::" in title})
+        titles = sorted({title for name, title in failed if name in names and title.startswith("tests/")})
         if titles:
             chosen = " ".join(shlex.quote(title) for title in titles[:LISTED])
             commands.append(f"  ./test{option} --randomly-seed={seed} {chosen}")
@@ -94,11 +94,11 @@ def rerun_line(failed: list[tuple[str, str]], *, seed: int) -> list[str]:
 def node_id(case: ElementTree.Element) -> str:
     """Return the name under which pytest runs a test case of a junit file again."""
     module, name = case.get("classname", ""), case.get("name", "")
-    parts = module.split(".")
+    parts = (module or name).split(".")
     for cut in range(len(parts), 0, -1):
         path = Path(*parts[:cut]).with_suffix(".py")
-        if path.exists():
-            return "::".join([str(path), *parts[cut:], name])
+        if path.exists():  # a file that could not be imported has its own name and no class
+            return "::".join([str(path), *parts[cut:], *([name] if module else [])])
     return f"{module}.{name}".strip(".")
 
 
