@@ -162,18 +162,15 @@ def register_aliases(app: Celery) -> None:
 
 def _make_alias(app: Celery, *, name: str, target: Task) -> Task:
     """Return a task called `name` with the body, signature and options of `target`."""
-    made = type(
-        type(target).__name__,
-        (type(target),),
-        {
-            "name": name,
-            "stands_for": target.name,
-            "__module__": type(target).__module__,
-            "__doc__": type(target).__doc__,
-            "__bound__": False,  # a request stack of its own: `self.request` never mixes with the target's
-        },
-    )
-    alias: Task = made()
+    body: Any = type(target)
+    options: dict[str, Any] = {
+        "name": name,
+        "stands_for": target.name,
+        "__module__": body.__module__,
+        "__doc__": body.__doc__,
+        "__bound__": False,  # a request stack of its own: `self.request` never mixes with the target's
+    }
+    alias: Any = type(body.__name__, (body,), options)()
     alias.bind(app)
     add_autoretry_behaviour(alias)
     return alias
@@ -194,4 +191,5 @@ def _make_stand_in(app: Celery, *, name: str, target: str) -> None:
         """
         raise TaskPlannedError(sentence, name=name, target=target)
 
-    app.task(fail, name=name, stands_for=target, shared=False, typing=False, max_retries=0, ignore_result=False)
+    declare: Any = app.task
+    declare(fail, name=name, stands_for=target, shared=False, typing=False, max_retries=0, ignore_result=False)

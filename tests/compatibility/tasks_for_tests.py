@@ -75,7 +75,7 @@ def _plain(app: Any) -> dict[str, Task]:
 
     @task(bind=True)
     def context(self: Task, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        request = self.request
+        request: Any = self.request
         return {
             "id": request.id,
             "name": self.name,

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from celery import Celery
-from kombu import Connection
 from kombu.exceptions import OperationalError
 
 from tests.servers.processes import Process, free_port, is_listening, python
@@ -42,7 +41,7 @@ def start_worker(
     process = Process(command, folder=folder, name=name, env=env, stop_timeout=30)
     asker = Celery("asker", set_as_current=False)
     # Unlike `broker_url`, these win over CELERY_BROKER_URL, which the test settings put into the environment.
-    asker.conf.broker_read_url = asker.conf.broker_write_url = broker_url(env, app=app)
+    asker.conf.update(broker_read_url=broker_url(env, app=app), broker_write_url=broker_url(env, app=app))
     try:
         process.wait_ready(lambda: answers_ping(asker, node), timeout=START_TIMEOUT)
     finally:
