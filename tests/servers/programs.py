@@ -40,7 +40,7 @@ def start_worker(
     ]  # fmt: skip
     process = Process(command, folder=folder, name=name, env=env, stop_timeout=30)
     asker = Celery("asker", set_as_current=False)
-    # Unlike `broker_url`, these win over CELERY_BROKER_URL, which the test settings put into the environment.
+    # Unlike `broker_url`, these win over a CELERY_BROKER_URL in the environment of the tests themselves.
     asker.conf.update(broker_read_url=broker_url(env, app=app), broker_write_url=broker_url(env, app=app))
     try:
         process.wait_ready(lambda: answers_ping(asker, node), timeout=START_TIMEOUT)
