@@ -6,8 +6,8 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.conf import settings
 from django.db import transaction
+from django.test import override_settings
 
 from orders.actions.ledger import post
 from orders.actions.payments import settle_payment
@@ -67,8 +67,8 @@ def sweep_and_work(sent: Callable[[], list[tuple[Any, ...]]], *, now: datetime |
     """Sweep when everything counts as stuck, and run what it enqueued as a worker would."""
     moment = now or NOW + timedelta(days=1)
     before = len(sent())
-    settings.SWEEP_AFTER = 0
-    counts = sweep_stuck_orders(now=moment)
+    with override_settings(SWEEP_AFTER=0):
+        counts = sweep_stuck_orders(now=moment)
     for name, *arguments in sent()[before:]:
         if name in TASKS:
             TASKS[name].run(*arguments)

@@ -297,9 +297,7 @@ def test_processing_is_one_call_and_few_statements(
     event = receive(payment)
     calls: list[str] = []
     real = JuspayGateway.read_order
-    monkeypatch.setattr(
-        JuspayGateway, "read_order", lambda self, **kwargs: calls.append("GET") or real(self, **kwargs)
-    )
+    monkeypatch.setattr(JuspayGateway, "read_order", lambda self, **kwargs: calls.append("GET") or real(self, **kwargs))
 
     with django_assert_max_num_queries(16):
         process_webhook_event(event_pk=event.pk, now=NOW)
