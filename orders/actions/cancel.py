@@ -48,10 +48,13 @@ def process_order_cancellation(*, order_id: int, now: datetime, actor: str = "ta
         )
         if not pending:
             return {"status": "nothing_pending", "order_id": order_id, "cancellations": 0}
+        # Locked before the stock is, as everywhere; refunds are planned on them below.
+        payments = list(order.payments.select_for_update().order_by("pk"))
         lines = list(order.lines.all())
         if order.status == OrderStatus.PAID:
             _process_first(order=order, lines=lines, actor=actor, now=now)
-        _carry_out_all(order=order, pending=pending, actor=actor, now=now)
+        held = sum(payment.captured_minor - payment.refund_planned_minor for payment in payments)
+        _carry_out_all(order=order, pending=pending, held=held, actor=actor, now=now)
         if all(line.cancelled_quantity == line.quantity for line in lines):
             move(order, OrderStatus.CANCELLED, actor=actor, now=now)
         elif order.status == OrderStatus.PAID:
@@ -67,16 +70,17 @@ def _process_first(*, order: Order, lines: Sequence[OrderLine], actor: str, now:
         return  # the order stays paid: units that cannot leave need not come back
 
 
-def _carry_out_all(*, order: Order, pending: Sequence[Cancellation], actor: str, now: datetime) -> None:
+def _carry_out_all(*, order: Order, pending: Sequence[Cancellation], held: int, actor: str, now: datetime) -> None:
+    """Carry out the pending cancellations; `held` is what payments brought in and no refund takes."""
     by_cancellation: defaultdict[int, list[CancellationLine]] = defaultdict(list)
-    rows = CancellationLine.objects.filter(cancellation__in=pending).select_related("order_line").order_by("number")
+    lines = CancellationLine.objects.filter(cancellation__in=pending).select_related("order_line")
+    rows = list(lines.order_by("number"))
     for row in rows:
         by_cancellation[row.cancellation_id].append(row)
     if order.status == OrderStatus.PROCESSED:
         _take_stock_back(order=order, rows=rows, now=now)
-    # What was cancelled and carried out before, at the price that was agreed.
+    # The value of what is left before these cancellations, at the price that was agreed.
     left = order.total_minor - order.cancelled_minor + sum(row.amount_minor for row in rows)
-    held = _held_minor(order)
     for cancellation in pending:
         cancellation.order = order
         amount = sum(row.amount_minor for row in by_cancellation[cancellation.pk])
@@ -88,13 +92,7 @@ def _carry_out_all(*, order: Order, pending: Sequence[Cancellation], actor: str,
         _carry_out(cancellation=cancellation, amount=amount, refund=refund, actor=actor, now=now)
 
 
-def _held_minor(order: Order) -> int:
-    """Return what payments brought in and no refund has taken or will take."""
-    sums = order.payments.aggregate(captured=Sum("captured_minor"), planned=Sum("refund_planned_minor"))
-    return (sums["captured"] or 0) - (sums["planned"] or 0)
-
-
-def _take_stock_back(*, order: Order, rows: Sequence[CancellationLine] | Any, now: datetime) -> None:
+def _take_stock_back(*, order: Order, rows: Sequence[CancellationLine], now: datetime) -> None:
     """Book the goods of all cancellations in one go: one ordered lock for all of them."""
     move_stock(
         movements=[
