@@ -44,10 +44,10 @@ class Classification:
         slug = category_slug(path)
         if slug not in self._categories:
             if len(path) == 1:
-                node = Category.add_root(name=path[0], slug=slug)
+                node = Category.objects.add_root({"name": path[0], "slug": slug})
             else:
                 parent = Category.objects.get(pk=self._category(path[:-1]))
-                node = parent.add_child(name=path[-1], slug=slug)
+                node = Category.objects.add_child(parent, {"name": path[-1], "slug": slug})
             self._categories[slug] = node.pk
             self.categories_made += 1
         return self._categories[slug]

@@ -66,6 +66,7 @@ def drop(apps, schema_editor):
 
 
 class Migration(migrations.Migration):
+    atomic = False  # MySQL and MariaDB change structures outside of transactions
     dependencies = [("search", "0001_initial")]
 
-    operations = [migrations.RunPython(create, drop)]
+    operations = [migrations.RunPython(create, drop, atomic=False)]
