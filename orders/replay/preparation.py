@@ -9,7 +9,6 @@ from django.db import transaction
 
 from catalog.actions import Movement, VariantSpec, ensure_variants, move_stock
 from catalog.models import MovementKind
-
 from orders.actions.adjustments import record_adjustment
 from orders.replay.plan import CURRENCY, BatchPlan
 
