@@ -25,6 +25,7 @@ FAULTS: dict[str, dict[str, Any]] = {
     "S-FALSE": {"endpoint": "session", "fault": "error_body", "times": 1},
     "S-BUSY": {"endpoint": "session", "fault": "error", "status": 429, "times": 1},
     "O-503": {"endpoint": "order_status", "fault": "error", "status": 503, "times": 1},
+    "O-503-W": {"endpoint": "order_status", "fault": "error", "status": 503, "times": 1},
     "O-HALF": {"endpoint": "order_status", "fault": "malformed", "times": 1},
     "R-LOST": {"endpoint": "refund", "fault": "timeout_after", "seconds": 0, "times": 1},
     "R-BEFORE": {"endpoint": "refund", "fault": "timeout_before", "seconds": 0, "times": 1},

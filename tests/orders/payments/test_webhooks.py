@@ -242,7 +242,7 @@ def test_an_order_that_is_not_ours_is_ignored_without_a_call(monkeypatch: pytest
 
 
 def test_a_failed_look_up_leaves_the_event_for_the_next_try(charged: Callable[..., Payment], sent: Sent):
-    payment = charged("O-503")
+    payment = charged("O-503-W")
     event = receive(payment)
 
     with pytest.raises(RetryableError):
