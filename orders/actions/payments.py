@@ -9,6 +9,7 @@ import base64
 import hashlib
 from datetime import datetime, timedelta
 
+import structlog
 from django.conf import settings
 from django.db import transaction
 
@@ -24,12 +25,16 @@ from orders.gateways import NewSession, OrderOutcome, OrderSnapshot, SessionConf
 from orders.models import Account, Order, Payment
 from orders.states import OrderStatus, PaymentStatus
 
+logger = structlog.get_logger(__name__)
+
 #: Statuses of a payment that the customer can still make.
 OPEN = (PaymentStatus.CREATED, PaymentStatus.PENDING)
 #: A payment page that nobody finished for a day is given up; money that comes later still counts.
 ABANDON_AFTER = timedelta(hours=24)
 #: Marks a payment whose money does not fit: the sweep leaves it to the operator.
 MISMATCH = "mismatch"
+#: The provider's words for money that it gave back by itself. After a capture no booking of ours fits that.
+REVERSED = frozenset({"AUTO_REFUNDED", "VOIDED"})
 
 
 class OrderNotPayable(Conflict):
@@ -183,6 +188,8 @@ def apply_in_transaction(
         _capture(payment, order, actor=actor, now=now)
     elif snapshot.outcome is OrderOutcome.FAILED and payment.status in OPEN:
         move(payment, PaymentStatus.FAILED, actor=actor, now=now, failure_reason=snapshot.status)
+    elif snapshot.status in REVERSED and payment.status == PaymentStatus.CAPTURED:
+        _note_reversal(payment, snapshot, actor=actor, now=now)
     if snapshot.refunds:
         apply_refunds(payment=payment, snapshot=snapshot, actor=actor, now=now)
     return payment, None
@@ -233,4 +240,20 @@ def _note_mismatch(payment: Payment, snapshot: OrderSnapshot, *, actor: str, now
     return PaymentMismatch(
         f"payment {payment.provider_order_id}: the provider holds {found}, asked for was {expected}.",
         payment=payment.pk,
+    )
+
+
+def _note_reversal(payment: Payment, snapshot: OrderSnapshot, *, actor: str, now: datetime) -> None:
+    """Write down once that captured money went back without us; what to do about the order is the operator's to say."""
+    if payment.failure_reason:
+        return
+    logger.error("the provider gave captured money back by itself", payment=payment.pk, status=snapshot.status)
+    Payment.objects.filter(pk=payment.pk).update(failure_reason=snapshot.status, updated_at=now)
+    record_event(
+        order_id=payment.order_id,
+        kind="payment.reversed",
+        subject=f"payment {payment.pk}",
+        actor=actor,
+        data={"status": snapshot.status},
+        now=now,
     )

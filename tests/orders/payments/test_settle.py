@@ -165,6 +165,22 @@ def test_another_amount_or_currency_books_nothing_and_tells_the_operator_once(
     assert event.data["expected"] == "15.30 GBP"
 
 
+def test_captured_money_that_the_provider_gave_back_is_noted_once_and_not_booked(
+    open_payment: Callable[..., Payment], sent: Sent
+):
+    payment = open_payment()
+    apply(payment)
+
+    for _ in range(2):
+        apply(payment, outcome=OrderOutcome.FAILED, status="AUTO_REFUNDED")
+
+    payment.refresh_from_db()
+    assert payment.status == PaymentStatus.CAPTURED
+    assert OrderEvent.objects.filter(kind="payment.reversed").count() == 1
+    assert LedgerTransaction.objects.count() == 1
+    assert Refund.objects.count() == 0
+
+
 def test_an_open_payment_is_asked_for_a_day_and_then_given_up(order_of: OrderOf, provider: Sandbox, sent: Sent):
     payment = start_payment(order_id=order_of("LEFT").pk, actor="user:1", now=NOW)
     customer_presses(payment, "abandon")
