@@ -51,3 +51,15 @@ class NoPayment(TerminalError):
     """The order has an amount to pay and no payment was ever started. Read by the operator."""
 
     code = "no_payment"
+
+
+class ArticleNotFound(NotFound):
+    """There is no such article for sale."""
+
+    code = "article_not_found"
+
+
+class CartNotFound(NotFound):
+    """There is no such cart, or it is not the caller's."""
+
+    code = "cart_not_found"

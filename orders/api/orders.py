@@ -15,6 +15,7 @@ from rest_framework.views import APIView
 from myproject.api.idempotency import idempotent
 from myproject.money import format_minor
 from orders.actions.payments import start_payment
+from orders.actions.place import place_order
 from orders.api.common import IDEMPOTENCY_KEY, actor_of, user_of
 from orders.models import Order, OrderEvent, OrderLine, Payment
 from orders.queries.orders import find_order, visible_orders
@@ -92,9 +93,15 @@ class PaymentSerializer(serializers.Serializer[Any]):
     status = serializers.ChoiceField(choices=PaymentStatus.choices)
 
 
+class CheckoutSerializer(serializers.Serializer[Any]):
+    """Which cart becomes an order."""
+
+    cart = serializers.IntegerField(min_value=1, help_text="The id of the caller's cart.")
+
+
 @extend_schema_view(get=extend_schema(operation_id="list_orders"))
 class OrderListView(generics.ListAPIView[Order]):
-    """The caller's orders, newest first."""
+    """The caller's orders, newest first, and placing one."""
 
     serializer_class = OrderSummarySerializer
     queryset = Order.objects.none()
@@ -102,6 +109,20 @@ class OrderListView(generics.ListAPIView[Order]):
     def get_queryset(self) -> QuerySet[Order]:
         """Return the orders that are the caller's to see."""
         return visible_orders(user=user_of(self.request))
+
+    @extend_schema(
+        operation_id="place_order",
+        request=CheckoutSerializer,
+        responses={201: OrderSerializer},
+        parameters=[IDEMPOTENCY_KEY],
+    )
+    @idempotent()
+    def post(self, request: Request) -> Response:
+        """Make an order of the cart at the shop's prices; the same cart again gives the same order."""
+        wish = CheckoutSerializer(data=request.data)
+        wish.is_valid(raise_exception=True)
+        order = place_order(cart_id=wish.validated_data["cart"], user=user_of(request), now=timezone.now())
+        return Response(OrderSerializer(order).data, status=status.HTTP_201_CREATED)
 
 
 @extend_schema_view(get=extend_schema(operation_id="read_order"))

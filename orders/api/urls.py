@@ -3,10 +3,13 @@
 from django.urls import path
 
 from orders.api.cancellations import CancellationImportView, OrderCancellationView
+from orders.api.carts import CartLineView, CartView
 from orders.api.imports import OrderImportView
 from orders.api.orders import OrderEventListView, OrderListView, OrderPaymentView, OrderView
 
 urlpatterns = [
+    path("cart", CartView.as_view(), name="cart"),
+    path("cart/lines/<path:sku>", CartLineView.as_view(), name="cart-line"),
     path("imports/orders", OrderImportView.as_view(), name="import-order"),
     path("imports/cancellations", CancellationImportView.as_view(), name="import-cancellation"),
     path("orders", OrderListView.as_view(), name="orders"),

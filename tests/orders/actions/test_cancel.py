@@ -1,10 +1,9 @@
 from __future__ import annotations
 
-import threading
 from decimal import Decimal
 
 import pytest
-from django.db import connection, connections, transaction
+from django.db import connection, transaction
 from django.db.models import Sum
 from django.test.utils import CaptureQueriesContext
 
@@ -26,6 +25,7 @@ from orders.models import (
 )
 from orders.states import RefundStatus
 from tests.orders.factories import FEED, NOW, bring_order, line, make_variant, on_hand, pay
+from tests.orders.threads import in_threads
 
 pytestmark = pytest.mark.django_db
 
@@ -310,27 +310,6 @@ def test_the_order_is_locked_first_then_its_payments_and_its_stock_before_anythi
     assert tables == ["orders_order", "orders_payment", "catalog_stock", "orders_payment"]
     first_write = next(index for index, sql in enumerate(statements) if sql.startswith(("UPDATE", "INSERT")))
     assert statements.index(locks[2]) < first_write
-
-
-def in_threads(*works) -> list[BaseException]:
-    """Run the works at the same moment, each on a connection of its own; return what they raised."""
-    gate, errors = threading.Barrier(len(works)), []
-
-    def run(work) -> None:
-        try:
-            gate.wait(timeout=10)
-            work()
-        except BaseException as error:
-            errors.append(error)
-        finally:
-            connections.close_all()
-
-    threads = [threading.Thread(target=run, args=(work,)) for work in works]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(timeout=30)
-    return errors
 
 
 @pytest.mark.mariadb
