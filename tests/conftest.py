@@ -63,8 +63,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.server)
         if "platform" in fixtures:
             item.add_marker(pytest.mark.serial)
-        if item.get_closest_marker("serial"):
-            item.add_marker(pytest.mark.xdist_group("serial"))
         if item.get_closest_marker("mariadb") and not on_mysql:
             item.add_marker(pytest.mark.skip("needs DATABASE_URL=mysql://...; ./test runs it in its MariaDB pass"))
         if item.get_closest_marker("sqlite") and on_mysql:

@@ -19,7 +19,7 @@ ALSO = {
     "notifications": {"channels"},
     "search": {"backends"},
 }
-DRAWERS = {"utils", "util", "helpers", "helper", "misc", "common", "manager", "managers"}
+DRAWERS = {"utils", "util", "helpers", "helper", "misc", "manager", "managers"}
 LONGEST_FILE = 400
 LONGEST_FUNCTION = 60
 

@@ -42,7 +42,7 @@ class Pass:
     def command(self, *, seed: int, arguments: list[str]) -> list[str]:
         """Return the command line."""
         command = [python(), "-m", "pytest", f"--randomly-seed={seed}", f"--junitxml={self.junit}"]
-        command += ["-n", WORKERS, "--dist", "loadgroup"] if self.parallel else ["-n", "0"]
+        command += ["-n", WORKERS, "--dist", "loadfile"] if self.parallel else ["-n", "0"]
         if self.marks:
             command += ["-m", self.marks]
         if self.coverage:

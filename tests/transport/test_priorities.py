@@ -80,8 +80,8 @@ def to(priority: int) -> dict[str, Any]:
     return {"priority": priority}
 
 
-# One group per broker: the tests on RabbitMQ share its queue of that name.
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("transport")]
+# The tests on RabbitMQ share its queue of that name: they stay in one file, which goes to one worker of xdist.
+pytestmark = pytest.mark.slow
 
 
 def test_nine_runs_first_and_no_priority_means_five(bench: Bench, worker: Callable[..., Process]) -> None:
