@@ -8,6 +8,7 @@ import subprocess
 import pytest
 
 from myproject.celery import app
+from myproject.settings.base import read_database
 from tests.servers.processes import ROOT, clean_environment, python
 
 READ = """
@@ -91,6 +92,7 @@ def test_broker_and_results_can_be_named_as_celery_does(tmp_path):
         ("worker_send_task_events", True),
         ("task_send_sent_event", True),
         ("broker_connection_retry_on_startup", True),
+        ("broker_connection_max_retries", None),
         ("task_default_queue", "default"),
         ("task_default_exchange", "default"),
         ("task_default_routing_key", "default"),
@@ -107,3 +109,9 @@ def test_worker_processes_are_renewed():
 
 def test_every_queue_takes_ten_priorities_on_rabbitmq():
     assert {queue.queue_arguments["x-max-priority"] for queue in app.conf.task_queues} == {9}
+
+
+def test_database_connections_live_for_a_minute_and_are_probed():
+    database = read_database("sqlite:///db.sqlite3")
+
+    assert (database["CONN_MAX_AGE"], database["CONN_HEALTH_CHECKS"]) == (60, True)
