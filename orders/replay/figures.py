@@ -221,6 +221,7 @@ def read_provider(*, base_url: str, api_key: str, merchant_id: str) -> dict[str,
         auth=(api_key, ""),
         headers={"x-merchantid": merchant_id},
         timeout=30,
+        trust_env=False,
     )
     response.raise_for_status()
     return {
@@ -232,3 +233,12 @@ def read_provider(*, base_url: str, api_key: str, merchant_id: str) -> dict[str,
         )
         for line in response.json()["orders"]
     }
+
+
+def count_waiting_webhooks(*, base_url: str) -> int:
+    """Return how many webhooks the stand-in has yet to deliver; 0 when it does not tell."""
+    try:
+        found = httpx.get(f"{base_url}/health", timeout=5, trust_env=False).json()
+    except (httpx.HTTPError, ValueError):
+        return 0
+    return int(found.get("webhooks_waiting", 0))

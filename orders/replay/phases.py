@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from orders.models import CancellationRequest, Order
 from orders.replay.client import Connections, ReplayClient
-from orders.replay.figures import Work, count_work, read_platform, read_provider
+from orders.replay.figures import Work, count_waiting_webhooks, count_work, read_platform, read_provider
 from orders.replay.plan import BatchPlan, CancellationDocument, Sale
 from orders.replay.preparation import prepare_batch
 from orders.replay.progress import Watcher
@@ -26,6 +26,9 @@ ACTOR = "command:replay_orders"
 
 POLL_SECONDS = 0.5
 """Five counts over indexed columns take a few milliseconds; twice a second they are one hundredth of a core."""
+
+QUIET_SECONDS = 5.0
+"""The stand-in delivers a webhook a few milliseconds after its cause."""
 
 
 class Run:
@@ -63,6 +66,7 @@ class Run:
         if self._wait_for_orders():
             self._send_cancellations()
             self._wait_for_the_rest()
+            wait_for_quiet(self._connections.provider_url)
         after = count_work(source=self._source)
         pace = Pace(
             seconds=time.monotonic() - started,
@@ -165,6 +169,19 @@ class Run:
             pace=pace,
         )
         return report, outcome.reconciled and not self._refused
+
+
+def wait_for_quiet(provider_url: str) -> None:
+    """Give the provider a moment to deliver its last webhooks, so that nothing is written after the report.
+
+    They are hints that bring no news any more, so one that stays away (a fault, a site that is down) is not waited for
+    longer than QUIET_SECONDS.
+    """
+    deadline = time.monotonic() + QUIET_SECONDS
+    while time.monotonic() < deadline:
+        if not count_waiting_webhooks(base_url=provider_url):
+            return
+        time.sleep(POLL_SECONDS / 5)
 
 
 def group_documents(documents: Sequence[CancellationDocument]) -> list[list[CancellationDocument]]:

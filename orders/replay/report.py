@@ -124,13 +124,18 @@ def print_tables(report: Mapping[str, Any], *, console: Console) -> None:
     """Print the reconciliation; the last line is the difference."""
     console.print(_table_of_steps(report))
     console.print(_table_of_comparisons(report["comparisons"]))
-    _print_list(console, "Rejected rows", [f"line {line}: {reason}" for line, reason, _ in report["rejections"]])
+    _print_list(
+        console,
+        "Rejected rows",
+        [f"line {line}: {reason}{value and f' ({value})'}" for line, reason, value in report["rejections"]],
+    )
     _print_list(console, "Stuck or differing", report["differing"])
     pace = f"{report['seconds']} s, {report['orders_per_second']} orders/s, {report['tasks_per_second']} tasks/s"
     tasks = report["tasks"]
     console.print(
         f"{report['mails']} mails; tasks: {tasks['run']} run, {tasks['failed']} failed, {tasks['open']} open; {pace}",
         highlight=False,
+        soft_wrap=True,
     )
     console.print(f"difference {report['difference']}", highlight=False)
 
@@ -179,6 +184,6 @@ def _print_list(console: Console, title: str, lines: Sequence[str]) -> None:
         return
     console.print(f"{title}: {len(lines)}", highlight=False)
     for line in lines[:SHOWN_REJECTIONS]:
-        console.print(f"  {line}", highlight=False, markup=False)
+        console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
     if len(lines) > SHOWN_REJECTIONS:
         console.print(f"  and {len(lines) - SHOWN_REJECTIONS} more", highlight=False)

@@ -55,21 +55,21 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Run, print, and end with the exit status of the contract."""
         signal.signal(signal.SIGTERM, signal.default_int_handler)
-        errors = Console(stderr=True)
+        errors = _console(stderr=True)
         try:
             outcome = self._replay(options)
         except (RetailFileError, NotReady, BatchBusy) as error:
-            errors.print(f"cannot start: {error}", markup=False, highlight=False)
+            errors.print(f"cannot start: {error}", markup=False, highlight=False, soft_wrap=True)
             sys.exit(COULD_NOT_START)
         except (Unreachable, BatchLost, httpx.HTTPError) as error:
-            errors.print(f"not reconciled: {error}", markup=False, highlight=False)
+            errors.print(f"not reconciled: {error}", markup=False, highlight=False, soft_wrap=True)
             sys.exit(DIFFERENT)
         except KeyboardInterrupt:
             errors.print("interrupted; the same command goes on where this run was", highlight=False)
             sys.exit(INTERRUPTED)
         if outcome.repeated:
             errors.print("this file was replayed before; nothing was done", highlight=False)
-        print_tables(outcome.report, console=errors if options["json"] else Console())
+        print_tables(outcome.report, console=errors if options["json"] else _console(stderr=False))
         if options["json"]:
             self.stdout.write(json.dumps(select_object(outcome.report)))
         sys.exit(_choose_status(outcome))
@@ -84,6 +84,12 @@ class Command(BaseCommand):
                 watcher=watcher,
                 clock=timezone.now,
             )
+
+
+def _console(*, stderr: bool) -> Console:
+    """A terminal has its own width; in a file or a pipe the table is not folded to eighty columns."""
+    stream = sys.stderr if stderr else sys.stdout
+    return Console(stderr=stderr, width=None if stream.isatty() else 120)
 
 
 def _positive(text: str) -> int:

@@ -1,0 +1,271 @@
+"""Whole replays on real processes: web, workers, broker, database and the provider's stand-in."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.orders.replay.files import DAY, write_mutated_file, write_retail_file, write_slice
+from tests.servers.platform import Platform
+from tests.servers.processes import ROOT, python
+
+pytestmark = [pytest.mark.server, pytest.mark.serial, pytest.mark.slow, pytest.mark.timeout(400)]
+
+TOKEN = "0123456789abcdef" * 4
+
+SLICE = {
+    "file": {
+        "lines": 1015,
+        "invoices": 268,
+        "sales": 236,
+        "cancellations": 32,
+        "net": "-6734.58",
+        "cancelled": "-57263.59",
+    },
+    "platform": {
+        "orders": 167,
+        "order_lines": 884,
+        "captured": "50529.01",
+        "refunded": "13954.19",
+        "price_difference": "-78.94",
+        "write_offs": 4010,
+        "adjustments": "0.00",
+    },
+    "provider": {"captured": "50529.01", "refunded": "13954.19"},
+    "cancellation_lines": {"whole": 21, "part": 7, "none": 34},
+    "unmatched": {"lines": 41, "value": "43388.34"},
+    "rounding": "0.00",
+    "rejected": {"rows": 0},
+    "tasks": {"run": 391, "failed": 0, "open": 0},
+    "mails": 66,
+    "difference": "0.00",
+}
+
+MUTATED = {
+    "file": {
+        "lines": 38,
+        "invoices": 16,
+        "sales": 11,
+        "cancellations": 5,
+        "net": "-26.572",
+        "cancelled": "-35.435",
+    },
+    "platform": {
+        "orders": 7,
+        "order_lines": 13,
+        "captured": "108.87",
+        "refunded": "26.10",
+        "price_difference": "2.00",
+        "write_offs": 5,
+        "adjustments": "-100.01",
+    },
+    "provider": {"captured": "108.87", "refunded": "26.10"},
+    "cancellation_lines": {"whole": 4, "part": 1, "none": 1},
+    "unmatched": {"lines": 2, "value": "7.34"},
+    "rounding": "0.008",
+    "rejected": {"rows": 15},
+    "tasks": {"run": 32, "failed": 0, "open": 0},
+    "mails": 7,
+    "difference": "0.00",
+}
+
+TIMES = {"seconds", "orders_per_second", "tasks_per_second"}
+
+COUNT_ROWS = """
+import json
+from django.apps import apps
+models = apps.get_models(include_auto_created=True)
+print(json.dumps({model._meta.label: model._default_manager.count() for model in models}))
+"""
+
+
+@pytest.fixture(scope="module", params=["sqlite", "mariadb"])
+def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    """One platform per database for all tests of this file; each test brings a file, and so a batch, of its own."""
+    folder = tmp_path_factory.mktemp(f"replay-{request.param}")
+    if request.param == "sqlite":
+        database_url = f"sqlite:///{folder / 'platform.sqlite3'}"
+    else:
+        database_url = request.getfixturevalue("mariadb_server").fresh_url()
+    platform = Platform(
+        folder=folder / "platform",
+        database_url=database_url,
+        redis_url=request.getfixturevalue("valkey_server").fresh_url(),
+        workers=("worker_orders", "worker_external", "worker_default"),
+        env={
+            "BOOTSTRAP_ADMIN_EMAIL": "admin@shop.example",
+            "BOOTSTRAP_ADMIN_PASSWORD": "a-password-for-tests",
+            "BOOTSTRAP_SERVICE_EMAIL": "feed@shop.example",
+            "BOOTSTRAP_SERVICE_TOKEN": TOKEN,
+        },
+    )
+    platform.start()
+    try:
+        platform.manage("bootstrap_site")
+        yield platform
+    finally:
+        platform.stop()
+
+
+def replay(site: Platform, path: Path, *options: str, expect: int | None = 0) -> subprocess.CompletedProcess[str]:
+    return site.manage("replay_orders", path, "--json", *options, timeout=300, expect=expect)
+
+
+def read_object(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+    """The one line of standard output, without what differs from run to run."""
+    found: dict[str, Any] = json.loads(done.stdout)
+    assert found.keys() >= TIMES
+    return {key: value for key, value in found.items() if key not in TIMES}
+
+
+def read_provider(site: Platform) -> dict[str, Any]:
+    """What the provider applied, added up by itself; without the webhooks that tell of it."""
+    done = subprocess.run(
+        [python(), "-m", "myproject.sandbox", "record", "--json"],
+        env={**site.env, "DJANGO_SETTINGS_MODULE": "myproject.sandbox.settings"},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found = json.loads(done.stdout)
+    counts = {kind: count for kind, count in found["counts"].items() if kind != "webhook_sent"}
+    return {"currencies": found["currencies"], "counts": counts}
+
+
+def take_stock(site: Platform) -> dict[str, Any]:
+    """All that a second run must not change: rows, mails, the provider's record, tasks."""
+    rows = json.loads(site.manage("shell", "--verbosity", "0", "-c", COUNT_ROWS).stdout.splitlines()[-1])
+    logs = (process.log() for name, process in site.processes.items() if name.startswith("worker"))
+    return {
+        "rows": rows,
+        "mails": sorted(file.name for file in (site.folder / "mail").iterdir()),
+        "provider": read_provider(site),
+        "tasks": sum(log.count("received") for log in logs),
+    }
+
+
+def begin(site: Platform, path: Path) -> subprocess.Popen[str]:
+    """Start a replay and return when it has begun to send."""
+    command = [python(), "manage.py", "replay_orders", str(path), "--workers", "1"]
+    process = subprocess.Popen(
+        command, env=site.env, cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+    )
+    assert process.stderr is not None
+    while "orders placed" not in process.stderr.readline():
+        assert process.poll() is None, "the replay ended before it began"
+    return process
+
+
+def write_sales(path: Path, *, first: int, count: int = 60) -> Path:
+    """A file of many small sales, half of which are cancelled."""
+    numbers = range(first, first + count)
+    sales = [f"{number},R{number % 7},BOX,3,{DAY},1.11,{number % 5}0001,EIRE" for number in numbers]
+    cancellations = [f"C{number},R{number % 7},BOX,-1,{DAY},1.00,{number % 5}0001,EIRE" for number in numbers[::2]]
+    return write_retail_file(path, *sales, *cancellations)
+
+
+def test_a_slice_of_the_real_file_reconciles_to_the_penny(site: Platform, tmp_path: Path) -> None:
+    done = replay(site, write_slice(tmp_path / "slice.csv"))
+
+    assert read_object(done) == SLICE
+    assert done.stderr.splitlines()[-1] == "difference 0.00"
+
+
+def test_a_mutated_file_reconciles_and_names_its_bad_rows(site: Platform, tmp_path: Path) -> None:
+    done = replay(site, write_mutated_file(tmp_path / "mutated.csv"), expect=4)
+
+    assert read_object(done) == MUTATED
+    assert "line 19: quantity is not a whole number: '2.5'" in done.stderr
+    assert "line 31: the total of sale 700013 would be negative (10.00)" in done.stderr
+    assert done.stderr.splitlines()[-1] == "difference 0.00"
+
+
+def test_the_same_file_again_changes_nothing_and_another_adds_its_own(site: Platform, tmp_path: Path) -> None:
+    path = write_sales(tmp_path / "sales.csv.gz", first=1000, count=10)
+    first = replay(site, path)
+    before = take_stock(site)
+    packed_otherwise = write_sales(tmp_path / "again.csv", first=1000, count=10)
+
+    again = replay(site, packed_otherwise)
+
+    assert again.stdout == first.stdout
+    assert take_stock(site) == before
+    assert "this file was replayed before; nothing was done" in again.stderr
+    assert again.stderr.splitlines()[-1] == "difference 0.00"
+
+    other = replay(site, write_sales(tmp_path / "other.csv", first=1001, count=10))  # nine invoice numbers are the same
+
+    assert read_object(other)["platform"]["orders"] == 10
+    after = take_stock(site)
+    assert after["rows"]["orders.Order"] == before["rows"]["orders.Order"] + 10
+    charged = [state["provider"]["counts"]["charged"] for state in (before, after)]
+    assert charged[1] == charged[0] + 10
+
+
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGKILL])
+def test_a_run_that_ended_early_goes_on_and_nothing_happens_twice(
+    site: Platform, tmp_path: Path, sign: signal.Signals
+) -> None:
+    path = write_sales(tmp_path / "sales.csv", first=10_000 * sign, count=40)
+    process = begin(site, path)
+    time.sleep(1)
+    os.kill(process.pid, sign)
+    process.communicate(timeout=60)
+
+    assert process.returncode == (-signal.SIGKILL if sign == signal.SIGKILL else 130)
+    found = read_object(replay(site, path))
+
+    assert found["platform"]["orders"] == 40
+    assert found["provider"] == {"captured": "133.20", "refunded": "22.20"}
+    assert found["platform"]["price_difference"] == "-2.20"
+    assert found["mails"] == 60
+    assert found["difference"] == "0.00"
+
+
+def test_a_file_that_is_being_replayed_is_refused(site: Platform, tmp_path: Path) -> None:
+    path = write_sales(tmp_path / "sales.csv", first=500_000, count=60)
+    process = begin(site, path)
+    try:
+        second = replay(site, path, expect=2)
+    finally:
+        process.communicate(timeout=120)
+
+    assert process.returncode == 0
+    assert second.stdout == ""
+    assert "cannot start: sales.csv is being replayed by another process at this moment." in second.stderr
+
+
+def test_a_file_of_another_form_cannot_start(site: Platform, tmp_path: Path) -> None:
+    path = tmp_path / "shirts.csv"
+    path.write_text("id,name\n1,shirt\n")
+    before = take_stock(site)["rows"]
+
+    done = replay(site, path, expect=2)
+
+    assert done.stdout == ""
+    assert done.stderr.startswith("cannot start: the first line must name the columns InvoiceNo,StockCode")
+    assert take_stock(site)["rows"] == before
+
+
+def test_an_order_that_is_stuck_is_named(site: Platform, tmp_path: Path) -> None:
+    """The worker that processes orders is away, so nothing gets past PAID; a later run finds it back and reconciles."""
+    path = write_sales(tmp_path / "stuck.csv", first=900_000, count=2)
+    site.kill("worker_orders")
+
+    done = replay(site, path, "--wait", "3", expect=3)
+    site.start_worker("worker_orders")
+    later = replay(site, path)
+
+    assert "order 900000 (paid): refunded: file 1.11, platform 0.00, provider 0.00; not processed" in done.stderr
+    assert "order 900001 (paid): not processed" in done.stderr
+    assert done.stderr.splitlines()[-1] == "difference 2.22"
+    assert read_object(later)["difference"] == "0.00"
