@@ -139,6 +139,8 @@ def build_environment(
         "NO_PROXY": no_proxy,
         "no_proxy": no_proxy,
         "PYTHONUNBUFFERED": "1",
+        # What a killed program leaves in its temporary folder goes with the site.
+        "TMPDIR": str(checkout.socket_folder() / "tmp"),
         "JUSPAY_BASE_URL": f"http://127.0.0.1:{ports['sandbox']}",
         "JUSPAY_API_KEY": key["JUSPAY_API_KEY"],
         "JUSPAY_MERCHANT_ID": merchant,

@@ -16,7 +16,7 @@ from .problems import Problem
 from .programs import RUNNING, Supervisor, SupervisorErrors, read_programs
 from .servers import is_answering
 
-START_PATIENCE = 120.0  # seconds; about 15 on two idle cores, more where a disk is slow
+START_PATIENCE = 240.0  # seconds; about 15 on two idle cores, 50 where others keep both busy
 BACKOFF, FATAL = 30, 200
 # A program that supervisor has tried to start for so long will not come up by itself; supervisor would go on for hours.
 PATIENCE_WITH_RESTARTS = 20.0

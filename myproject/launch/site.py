@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
+import shutil
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,7 +17,7 @@ from .environment import (
     load_secrets,
     remember_ports,
 )
-from .places import SHIPPED_CATALOGUE, Checkout, Place, read_json, write_json
+from .places import SHIPPED_CATALOGUE, Checkout, Place, is_private, read_json, write_json
 from .ports import USUAL_PORTS, Reservations, ports_of
 from .problems import Problem
 from .programs import STORES, Supervisor, end_leftovers, launch_supervisor
@@ -43,7 +43,7 @@ class Site:
         stored = load_secrets(self.place)
         code = fingerprint_code(self.checkout.root)
         record = read_json(self.checkout.current)
-        supervisor = find_supervisor(self.checkout, record)
+        supervisor = find_supervisor(record)
         if supervisor.is_up():
             ports = record.get("ports")
             if isinstance(ports, dict) and record.get("folder") == str(self.place.folder):
@@ -97,6 +97,7 @@ class Site:
             }
             write_json(self.checkout.current, record)
             self.started_here = True
+            machine.make_private_folder(Path(self.environment["TMPDIR"]))
             self._start_programs(reservations)
         finally:
             reservations.release_all()
@@ -126,7 +127,7 @@ class Site:
             self._wait_for_workers()
 
     def _wait_for_workers(self) -> None:
-        silent = health.silent_workers(self.checkout, self.environment, timeout=60)
+        silent = health.silent_workers(self.checkout, self.environment, timeout=health.START_PATIENCE)
         if silent:
             name = silent[0].rpartition(":")[2]
             raise Problem(f"the worker {name} does not answer", f"see ./run logs worker_{name}")
@@ -154,22 +155,24 @@ class Site:
         return {**self.environment, LAUNCHED_MARK: self.environment["STATE_DIR"]}
 
 
-def find_supervisor(checkout: Checkout, record: Mapping[str, Any]) -> Supervisor:
-    """Return the supervisord of this checkout: where the last start put its socket, which a new login may not."""
+def find_supervisor(record: Mapping[str, Any]) -> Supervisor:
+    """Return the supervisord of the last start: its socket stays where that start put it, whatever a new login says."""
     environment = record.get("environment")
-    recorded = environment.get("SUPERVISOR_SOCKET") if isinstance(environment, dict) else None
-    return Supervisor(str(recorded or checkout.socket_folder() / "supervisor.sock"))
+    return Supervisor(str(environment["SUPERVISOR_SOCKET"]) if isinstance(environment, dict) else "")
 
 
 def shut_down(checkout: Checkout) -> bool:
     """Stop whatever runs of this checkout and return whether anything did; the state stays."""
-    supervisor = find_supervisor(checkout, read_json(checkout.current))
+    record = read_json(checkout.current)
+    supervisor = find_supervisor(record)
     was_up = supervisor.is_up()
     if was_up:
         supervisor.shut_down()
     ended = end_leftovers(checkout.state)
-    with contextlib.suppress(OSError):
-        checkout.socket_folder().rmdir()  # supervisord has removed its socket
+    environment = record.get("environment")
+    folder = Path(environment["SUPERVISOR_SOCKET"]).parent if isinstance(environment, dict) else None
+    if folder and folder.name == checkout.mark and is_private(folder):
+        shutil.rmtree(folder, ignore_errors=True)
     return was_up or ended > 0
 
 

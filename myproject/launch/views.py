@@ -52,7 +52,7 @@ def show_status(checkout: Checkout, terminal: Terminal) -> int:
     """Print programs, addresses and queues; return 0 when all is well, else 1."""
     record = read_json(checkout.current)
     environment = record.get("environment")
-    supervisor = find_supervisor(checkout, record)
+    supervisor = find_supervisor(record)
     if not isinstance(environment, dict) or not supervisor.is_up():
         terminal.line("Nothing is running: ./run starts the site.")
         return FAILED
