@@ -112,7 +112,7 @@ def _resume_payment(payment: Payment, *, new: NewSession, actor: str, now: datet
     gateway = get_gateway(payment.provider)
     snapshot = gateway.read_order(provider_order_id=payment.provider_order_id, currency=payment.currency)
     if snapshot is not None and snapshot.outcome is not OrderOutcome.OPEN:
-        return apply_provider_order(payment_id=payment.pk, snapshot=snapshot, actor=actor, now=now)
+        return apply_to_payment(payment=payment, snapshot=snapshot, actor=actor, now=now)
     link = snapshot.payment_link if snapshot is not None else ""
     if not link:
         try:
@@ -141,7 +141,7 @@ def settle_payment(*, payment_id: int, actor: str = "task", now: datetime) -> Pa
     payment = Payment.objects.get(pk=payment_id)
     snapshot = read_provider_order(payment)
     if snapshot is not None:
-        payment = apply_provider_order(payment_id=payment_id, snapshot=snapshot, actor=actor, now=now)
+        payment = apply_to_payment(payment=payment, snapshot=snapshot, actor=actor, now=now)
     if payment.status not in OPEN:
         return payment
     if payment.created_at > now - ABANDON_AFTER:
@@ -165,6 +165,11 @@ def apply_provider_order(*, payment_id: int, snapshot: OrderSnapshot, actor: str
     event is committed.
     """
     payment = Payment.objects.get(pk=payment_id)
+    return apply_to_payment(payment=payment, snapshot=snapshot, actor=actor, now=now)
+
+
+def apply_to_payment(*, payment: Payment, snapshot: OrderSnapshot, actor: str, now: datetime) -> Payment:
+    """Do the same for a payment that was read before; it is read again under its lock."""
     with transaction.atomic():
         payment, mismatch = apply_in_transaction(payment=payment, snapshot=snapshot, actor=actor, now=now)
     if mismatch is not None:

@@ -16,7 +16,7 @@ from myproject.errors import RetryableError, TerminalError, UnknownOutcomeError
 from myproject.money import MoneyError, parse_minor
 from myproject.states import TransitionLost
 from orders.actions.events import move
-from orders.actions.payments import apply_provider_order, read_provider_order
+from orders.actions.payments import apply_to_payment, read_provider_order
 from orders.actions.refund_settlement import fail_refund
 from orders.gateways import DuplicateCall, OrderSnapshot, RefundRefused, get_gateway
 from orders.models import Order, Payment, Refund
@@ -162,7 +162,7 @@ def _release(refund: Refund, target: str, *, now: datetime) -> None:
 
 
 def _record(refund: Refund, snapshot: OrderSnapshot, *, now: datetime) -> Refund:
-    if refund.payment_id is not None:
-        apply_provider_order(payment_id=refund.payment_id, snapshot=snapshot, actor="provider", now=now)
+    if refund.payment is not None:
+        apply_to_payment(payment=refund.payment, snapshot=snapshot, actor="provider", now=now)
     refund.refresh_from_db()
     return refund

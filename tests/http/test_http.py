@@ -41,7 +41,7 @@ def failing(error: type[Exception]) -> Handler:
     return handle
 
 
-def answering(status: int, content: bytes = b"{}", **headers: str) -> Handler:
+def answering(status: int, content: bytes = b"{}", headers: dict[str, str] | None = None) -> Handler:
     return lambda request: httpx.Response(status, content=content, headers=headers)
 
 
@@ -116,7 +116,7 @@ def test_the_same_failure_of_a_call_that_changes_nothing_is_retryable(handler: H
 )
 def test_too_many_requests_names_the_pause(header: str, pause: float | None):
     with pytest.raises(RetryableError) as caught:
-        post(service(answering(429, **{"Retry-After": header})))
+        post(service(answering(429, headers={"Retry-After": header})))
 
     assert caught.value.retry_after == pause
 

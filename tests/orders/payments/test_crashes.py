@@ -44,7 +44,7 @@ POINTS: dict[str, tuple[Any, str, Callable[[Any], Any], int]] = {
     "after the claim": (JuspayGateway, "create_refund", lambda real: dying, 0),
     "after the call": (JuspayGateway, "create_refund", dying_after, 1),
     "before the record": (refund_sending, "_record", lambda real: dying, 1),
-    "inside the record": (refund_sending, "apply_provider_order", lambda real: dying, 1),
+    "inside the record": (refund_sending, "apply_to_payment", lambda real: dying, 1),
     "after the record": (refund_sending, "_record", dying_after, 1),
 }
 
