@@ -2,14 +2,13 @@
 
 from django.urls import path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
-from knox.views import LogoutView
 
 from myproject.accounts.api import RegistrationView
-from myproject.api.views import TaskView, TokenView
+from myproject.api.views import SignOutView, TaskView, TokenView
 
 urlpatterns = [
     path("auth/token", TokenView.as_view(), name="token"),
-    path("auth/logout", LogoutView.as_view(), name="logout"),
+    path("auth/logout", SignOutView.as_view(), name="logout"),
     path("users", RegistrationView.as_view(), name="registration"),
     path("tasks/<str:task_id>", TaskView.as_view(), name="task"),
     path("schema", SpectacularAPIView.as_view(), name="schema"),

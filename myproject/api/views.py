@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any, cast
 
 from django.contrib.auth import authenticate
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import extend_schema, extend_schema_view
 from knox.models import get_token_model
+from knox.views import LogoutView
 from rest_framework import serializers
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.permissions import AllowAny
@@ -65,6 +66,11 @@ class TokenView(APIView):
             raise AuthenticationFailed("Mail address and password do not belong together.")
         row, token = get_token_model().objects.create(user)
         return Response({"token": token, "expiry": row.expiry})
+
+
+@extend_schema_view(post=extend_schema(request=None, responses={204: None}, operation_id="delete_token"))
+class SignOutView(LogoutView):
+    """Give back the token that the request was made with."""
 
 
 class TaskView(APIView):

@@ -168,6 +168,11 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
+    "ENUM_NAME_OVERRIDES": {  # fields of one name, `status`, with several sets of values
+        "OrderStatusEnum": "orders.states.OrderStatus",
+        "PaymentStatusEnum": "orders.states.PaymentStatus",
+        "CancellationStatusEnum": "orders.states.CancellationStatus",
+    },
 }
 REST_KNOX = {"TOKEN_TTL": None, "AUTO_REFRESH": False}
 

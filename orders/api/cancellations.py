@@ -77,7 +77,7 @@ class ImportedCancellationSerializer(serializers.Serializer[Any]):
 
     id = serializers.IntegerField()
     number = serializers.CharField()
-    status = serializers.ChoiceField(choices=[CancellationStatus.REQUESTED.value, CancellationStatus.COMPLETED.value])
+    status = serializers.ChoiceField(choices=CancellationStatus.choices)
     total = serializers.CharField(help_text="The value of the units at the price that was paid, decimal string.")
 
 
@@ -153,7 +153,7 @@ class AcceptedCancellationSerializer(serializers.Serializer[Any]):
 
     id = serializers.IntegerField()
     number = serializers.CharField()
-    status = serializers.ChoiceField(choices=[CancellationStatus.REQUESTED.value, CancellationStatus.COMPLETED.value])
+    status = serializers.ChoiceField(choices=CancellationStatus.choices)
     total = serializers.CharField(help_text="The value of the units at the price that was paid, decimal string.")
     status_url = serializers.CharField(help_text="Where the state of the work is told.")
 
