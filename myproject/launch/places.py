@@ -72,6 +72,11 @@ class Place:
         """What is generated once and kept: passwords, tokens, keys and the ports last used."""
         return self.folder / "environment.json"
 
+    @property
+    def prepared(self) -> Path:
+        """What the static files and the catalogue were made from."""
+        return self.folder / "prepared.json"
+
     def create(self) -> None:
         """Make the folders, private to their owner."""
         for folder in (self.folder, self.logs, *(self.folder / name for name in ("mail", "valkey", "valkey_cart"))):

@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import shutil
 import subprocess
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, urlsplit
 
 from . import health, machine
 from .environment import (
@@ -98,11 +100,11 @@ class Site:
             write_json(self.checkout.current, record)
             self.started_here = True
             machine.make_private_folder(Path(self.environment["TMPDIR"]))
-            self._start_programs(reservations)
+            self._start_programs(reservations, code)
         finally:
             reservations.release_all()
 
-    def _start_programs(self, reservations: Reservations) -> None:
+    def _start_programs(self, reservations: Reservations, code: str) -> None:
         supervisor = launch_supervisor(self.checkout, self.environment)
         names = list(supervisor.programs())
         first = [name for name in names if name in (*STORES, "sandbox")]
@@ -116,15 +118,24 @@ class Site:
         with self.terminal.step("Bringing the database up to date"):
             self.manage("migrate", "--no-input")
             self.manage("bootstrap_site")
-        with self.terminal.step("Collecting the static files"):
-            self.manage("collectstatic", "--no-input")
-        with self.terminal.step("Importing the catalogue"):
-            self.manage("import_products", str(self.checkout.root / SHIPPED_CATALOGUE))
+        if read_json(self.place.prepared) != self._preparation(code):
+            with self.terminal.step("Collecting the static files"):
+                self.manage("collectstatic", "--no-input")
+            with self.terminal.step("Importing the catalogue"):
+                self.manage("import_products", str(self.checkout.root / SHIPPED_CATALOGUE))
+            write_json(self.place.prepared, self._preparation(code))
         with self.terminal.step("Starting web, workers, beat and Flower"):
             reservations.release_all()
             supervisor.start(names)
             health.wait_for_programs(supervisor, self.environment)
             self._wait_for_workers()
+
+    def _preparation(self, code: str) -> dict[str, Any]:
+        """Return what the static files and the catalogue were made from: this code and this very database file."""
+        own = self.place.folder / "db.sqlite3"
+        is_own = urlsplit(self.environment["DATABASE_URL"]).path == quote(str(own))
+        # Of a server's database nobody knows here whether it was emptied: the import looks for itself.
+        return {"code": code, "database": own.stat().st_ino if is_own and own.exists() else time.time_ns()}
 
     def _wait_for_workers(self) -> None:
         silent = health.silent_workers(self.checkout, self.environment, timeout=health.START_PATIENCE)
