@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from . import health, machine
 from .environment import (
@@ -133,7 +133,7 @@ class Site:
     def _preparation(self, code: str) -> dict[str, Any]:
         """Return what the static files and the catalogue were made from: this code and this very database file."""
         own = self.place.folder / "db.sqlite3"
-        is_own = urlsplit(self.environment["DATABASE_URL"]).path == quote(str(own))
+        is_own = self.environment["DATABASE_URL"] == "sqlite:///" + quote(str(own))
         # Of a server's database nobody knows here whether it was emptied: the import looks for itself.
         return {"code": code, "database": own.stat().st_ino if is_own and own.exists() else time.time_ns()}
 
