@@ -14,7 +14,9 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "myproject.settings")
 
 install()
 
-app = Celery("myproject")
+FIXUPS = {"myproject.jobs.database:fixup"}  # in place of Celery's own, which connects to the database for every task
+
+app = Celery("myproject", fixups=FIXUPS)
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 app.set_default()  # `shared_task.delay()` reaches this app in every thread, whichever app was made last
@@ -41,5 +43,5 @@ class _CartCelery(Celery):
 
 # Idle shoppers are many and not urgent: their own broker keeps a flood of them away from orders. The app is never the
 # current one, so a shared task cannot go to the wrong broker.
-abandon_cart_app = _CartCelery("fast_queue", set_as_current=False)
+abandon_cart_app = _CartCelery("fast_queue", set_as_current=False, fixups=FIXUPS)
 abandon_cart_app.config_from_object("myproject.settings.carts")

@@ -24,13 +24,25 @@ _URL_PASSWORD = re.compile(r"(\w+://[^:/@\s]*):[^@/\s]+@")
 REDACTED = "[redacted]"
 
 
+def _clean(name: str, value: Any) -> Any:
+    if _SENSITIVE_NAME.search(name):
+        return REDACTED
+    if isinstance(value, str):
+        return _URL_PASSWORD.sub(rf"\1:{REDACTED}@", _MAIL.sub(REDACTED, value))
+    if isinstance(value, dict):
+        return {key: _clean(str(key), inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_clean("", inner) for inner in value]
+    return value
+
+
 def redact(_logger: Any, _method: str, event: dict[str, Any]) -> dict[str, Any]:
-    """Blank values whose name says secret or personal, and mail addresses and URL passwords within any text."""
+    """Blank values whose name says secret or personal, and mail addresses and URL passwords within any text.
+
+    Looks into nested values too: Celery logs a failed task with its arguments under `data`.
+    """
     for name, value in event.items():
-        if _SENSITIVE_NAME.search(name):
-            event[name] = REDACTED
-        elif isinstance(value, str):
-            event[name] = _URL_PASSWORD.sub(rf"\1:{REDACTED}@", _MAIL.sub(REDACTED, value))
+        event[name] = _clean(name, value)
     return event
 
 

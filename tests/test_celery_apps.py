@@ -81,3 +81,17 @@ def test_the_cart_apps_configuration_holds_only_names_that_celery_knows():
 
     own = {name for name in vars(carts) if name.islower() and not name.startswith("_")}
     assert own - known - {"annotations", "main"} == set()
+
+
+@pytest.mark.parametrize(
+    ("task", "priority", "limits"),
+    [
+        ("orders.tasks.process_order", 7, (60, 120)),
+        ("search.tasks.rebuild_index", 5, (540, 600)),
+        ("catalog.tasks.verify_stock", 5, (540, 600)),
+    ],
+)
+def test_a_task_carries_the_priority_and_limits_of_its_queue(task, priority, limits):
+    registered = app.tasks[task]
+    assert registered.priority == priority
+    assert (registered.soft_time_limit, registered.time_limit) == limits

@@ -32,6 +32,15 @@ def test_addresses_and_passwords_are_blanked_within_texts(text, kept):
     assert redact(None, "info", {"event": text})["event"] == kept
 
 
+def test_nested_values_are_blanked_too():
+    event = {"data": {"args": "[7, 'anna']", "name": "orders.tasks.process_order", "notes": ["to anna@example.com"]}}
+    assert redact(None, "info", event)["data"] == {
+        "args": REDACTED,
+        "name": "orders.tasks.process_order",
+        "notes": [f"to {REDACTED}"],
+    }
+
+
 def test_json_lines_have_time_level_logger_and_what_is_bound():
     code = (
         "from myproject.logging import logging_settings; import logging, structlog\n"

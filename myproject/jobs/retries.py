@@ -37,4 +37,5 @@ RETRY: dict[str, Any] = {
     "retry_backoff_max": 60,
     "retry_jitter": True,
     "max_retries": 10,
+    "default_retry_delay": 5,  # seconds after a killed pool process, which has no exception to go by
 }

@@ -159,6 +159,29 @@ def route_task(
     return {"queue": queue.name, "priority": queue.priority}
 
 
+class TableOptions:
+    """Gives every task its queue's priority and limits, unless the task declares its own.
+
+    Celery copies `task_default_priority` and the default limits onto each task, where they would win over what the
+    router says. See Celery's user guide, "Configuration", setting `task_annotations`.
+    """
+
+    def annotate(self, task: Any) -> dict[str, int] | None:
+        """Return the attributes to set on `task`."""
+        if task.name.startswith("celery."):
+            return None
+        queue = queue_for(task.name, app="fast_queue" if task.app.main == "fast_queue" else "myproject")
+        values = {
+            "priority": (NORMAL, queue.priority),
+            "soft_time_limit": (SHORT.soft, queue.limits.soft),
+            "time_limit": (SHORT.hard, queue.limits.hard),
+        }
+        return {name: value for name, (default, value) in values.items() if getattr(task, name) == default}
+
+    def annotate_any(self) -> None:
+        """Nothing holds for every task alike."""
+
+
 def declared_queues(app: str) -> tuple[Queue, ...]:
     """Return the kombu queues of one Celery app; `x-max-priority` gives RabbitMQ's classic queues ten priorities."""
     return tuple(
@@ -209,6 +232,7 @@ CELERY_TASK_DEFAULT_PRIORITY = NORMAL
 CELERY_TASK_QUEUES = declared_queues("myproject")
 CELERY_TASK_CREATE_MISSING_QUEUES = True  # `-Q` with a queue of a rolling deploy must not stop the worker
 CELERY_TASK_ROUTES = (route_task,)
+CELERY_TASK_ANNOTATIONS = (TableOptions(),)
 
 # --- Execution ----------------------------------------------------------------------------------------------------
 # Late acknowledgement: a message is kept until its task ended, so a killed worker's task runs again. Every task is
@@ -250,6 +274,21 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "task": "orders.tasks.sweep_stuck_orders",
         "schedule": 60.0,
         "options": {"expire_seconds": 55},  # a sweep that waited for a minute is overtaken by the next one
+    },
+    "verify-search-index": {
+        "task": "search.tasks.verify_index",
+        "schedule": crontab(minute=40),
+        "options": {"expire_seconds": 3000},  # what a lost message left stale is stale for an hour at most
+    },
+    "verify-stock": {
+        "task": "catalog.tasks.verify_stock",
+        "schedule": crontab(hour=3, minute=30),
+        "options": {"expire_seconds": 3600},
+    },
+    "cleanup-expired-sessions": {
+        "task": "myproject.accounts.tasks.cleanup_sessions",
+        "schedule": crontab(minute=0),
+        "options": {"expire_seconds": 3000},
     },
     "cleanup-sessions": {
         "task": "myproject.accounts.tasks.cleanup_sessions",

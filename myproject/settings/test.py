@@ -12,7 +12,7 @@ NOBODY = "redis://127.0.0.1:1/0"  # an address where nothing listens
 REDIS_URL = os.environ.setdefault("REDIS_URL", NOBODY)
 os.environ.setdefault("ABANDON_CART_REDIS_URL", NOBODY)
 
-from .base import *
+from .base import *  # noqa: E402
 
 ENVIRONMENT = "test"
 # Not through the environment: Celery prefers that variable to any broker that a test gives to an app of its own.

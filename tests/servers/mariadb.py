@@ -76,23 +76,24 @@ def start_mariadb(folder: Path, *, outlives_parent: bool = False) -> tuple[Proce
     )
     url = f"mysql://root@127.0.0.1:{port}/myproject"
     process.wait_ready(lambda: _answers(url), timeout=60)
-    _execute(url, "CREATE DATABASE IF NOT EXISTS myproject")
+    execute(url, "CREATE DATABASE IF NOT EXISTS myproject")
     return process, url
 
 
 def fresh_database(server_url: str) -> str:
     """Create a database with a name of its own and return its URL."""
     name = f"t_{uuid.uuid4().hex[:12]}"
-    _execute(server_url, f"CREATE DATABASE {name}")
+    execute(server_url, f"CREATE DATABASE {name}")
     return server_url.rpartition("/")[0] + f"/{name}"
 
 
 def drop_database(url: str) -> None:
     """Drop the database that `fresh_database` made."""
-    _execute(url, f"DROP DATABASE IF EXISTS {url.rpartition('/')[2]}")
+    execute(url, f"DROP DATABASE IF EXISTS {url.rpartition('/')[2]}")
 
 
-def _execute(url: str, statement: str) -> None:
+def execute(url: str, statement: str) -> None:
+    """Run one statement as the server's administrator."""
     import MySQLdb
 
     parts = urlsplit(url)
@@ -114,7 +115,7 @@ def _answers(url: str) -> bool:
     import MySQLdb
 
     try:
-        _execute(url, "SELECT 1")
+        execute(url, "SELECT 1")
     except MySQLdb.Error:
         return False
     return True
