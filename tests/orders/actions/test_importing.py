@@ -13,6 +13,7 @@ from orders.actions.importing import import_order
 from orders.errors import LineInvalid, OrderDiffers
 from orders.models import Customer, Order, OrderEvent, OrderLine
 from tests.orders.factories import FEED, NOW, PLACED, bring_order, line, make_variant
+from tests.orders.threads import in_threads
 
 pytestmark = pytest.mark.django_db
 
@@ -200,3 +201,24 @@ def test_the_number_of_statements_does_not_depend_on_the_number_of_lines():
 
     # order by number, articles, savepoint, customer, order, lines, event, release
     assert counts == [8, 8], [query["sql"][:90] for query in queries]
+
+
+@pytest.mark.mariadb
+@pytest.mark.django_db(transaction=True)
+def test_the_same_order_and_customer_at_the_same_moment_are_made_once(sent):
+    make_variant()
+    made: list[tuple[int, bool]] = []
+
+    def bring(number: str):
+        def work() -> None:
+            order, created = import_order(**given(number=number))
+            made.append((order.pk, created))
+
+        return work
+
+    errors = in_threads(bring("1"), bring("1"), bring("2"), bring("2"))
+
+    assert errors == []
+    assert sorted(created for _, created in made) == [False, False, True, True]
+    assert (Order.objects.count(), OrderLine.objects.count(), Customer.objects.count()) == (2, 2, 1)
+    assert OrderEvent.objects.filter(kind="order.imported").count() == 2
