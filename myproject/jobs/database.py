@@ -2,7 +2,8 @@
 
 Celery's Django fixup closes every connection before and after each task, whatever CONN_MAX_AGE says: one connect, one
 login and the session's set-up per task, about 1 ms on MariaDB. Here a worker does what Django itself does around a
-request. What the fixup does on fork stays: a child drops the connections it inherited. Source: celery.fixups.django (5.7).
+request. What the fixup does on fork stays: a child drops the connections it inherited.
+Source: celery.fixups.django, Celery 5.7.
 """
 
 from __future__ import annotations
