@@ -93,12 +93,15 @@ class CancellationImportView(APIView):
         responses={200: ImportedCancellationSerializer, 202: ImportedCancellationSerializer},
         parameters=[IDEMPOTENCY_KEY],
     )
-    @idempotent()
     def post(self, request: Request) -> Response:
         """Take over one document. 202 for a new one, 200 for the same again, 409 for another under its number."""
         data = CancellationImportSerializer(data=request.data)
         data.is_valid(raise_exception=True)
-        given = data.validated_data
+        return self._take_over(request, data.validated_data)
+
+    @idempotent()
+    def _take_over(self, request: Request, given: dict[str, Any]) -> Response:
+        """Do the part that needs the transaction; reading the body took none."""
         made, created = import_cancellation(
             source=given["source"],
             number=given["number"],

@@ -81,12 +81,15 @@ class OrderImportView(APIView):
         responses={200: ImportedOrderSerializer, 201: ImportedOrderSerializer},
         parameters=[IDEMPOTENCY_KEY],
     )
-    @idempotent()
     def post(self, request: Request) -> Response:
         """Take over one order. 201 for a new one, 200 for the same again, 409 for another under its number."""
         data = OrderImportSerializer(data=request.data)
         data.is_valid(raise_exception=True)
-        given = data.validated_data
+        return self._take_over(request, data.validated_data)
+
+    @idempotent()
+    def _take_over(self, request: Request, given: dict[str, Any]) -> Response:
+        """Do the part that needs the transaction; reading the body took none."""
         customer = given.pop("customer")
         lines = given.pop("lines")
         order, created = import_order(
