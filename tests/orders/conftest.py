@@ -25,8 +25,8 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> Sent:
 
     def commit() -> list[tuple[Any, ...]]:
         callbacks, connection.run_on_commit = connection.run_on_commit, []
-        for _, callback, _ in callbacks:
-            callback()
+        for callback in callbacks:
+            callback[1]()
         return calls
 
     return commit

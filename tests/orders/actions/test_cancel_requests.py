@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from django.db import connection
@@ -31,7 +32,7 @@ def back(order: str = "536365", line_number: int = 1, quantity: int = 2, price: 
 
 
 def bring(*lines: CancelledLine, number: str = "C536379", **changes):
-    values = {
+    values: dict[str, Any] = {
         "source": FEED,
         "number": number,
         "customer_reference": "17850",

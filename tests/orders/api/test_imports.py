@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import pytest
 from django.db import connection
@@ -12,7 +13,7 @@ from tests.orders.factories import make_service_account, make_user, make_variant
 pytestmark = pytest.mark.django_db
 
 URL = "/api/imports/orders"
-BODY = {
+BODY: dict[str, Any] = {
     "source": "feed",
     "number": "536365",
     "customer": {"reference": "17850", "email": "c17850@example.com", "country": "United Kingdom"},
@@ -32,11 +33,11 @@ BODY = {
 }
 
 
-def changed(path: str, value: object) -> dict:
+def changed(path: str, value: object) -> dict[str, Any]:
     """Return the body with one value changed; the path is dotted, list positions are numbers."""
-    body = copy.deepcopy(BODY)
+    body: Any = copy.deepcopy(BODY)
     *parents, last = [int(step) if step.isdigit() else step for step in path.split(".")]
-    target = body
+    target: Any = body
     for step in parents:
         target = target[step]
     target[last] = value
