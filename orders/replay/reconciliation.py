@@ -105,8 +105,8 @@ def reconcile(
 
 def count_expected_mails(plan: BatchPlan) -> int:
     """One mail per order and per cancellation with a known customer."""
-    documents = (*plan.sales, *plan.cancellations)
-    return sum(bool(document.customer) for document in documents)
+    customers = [sale.customer for sale in plan.sales] + [document.customer for document in plan.cancellations]
+    return sum(bool(customer) for customer in customers)
 
 
 def _money(minor: int) -> Decimal:

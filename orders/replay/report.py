@@ -33,8 +33,8 @@ KEYS = (
 )
 """What `--json` prints, in this order; the stored report holds the rows of the table besides."""
 
-SHOWN_REJECTIONS = 50
-"""Rejected rows and differing orders of one table; the stored report holds them all."""
+LISTED = 10_000
+"""Rejected rows and differing orders that are kept and shown: about 1 MB, which every database takes in one value."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,12 +106,12 @@ def build_report(
         "comparisons": [_describe(comparison) for comparison in reconciliation.comparisons],
         "rejections": [
             [rejection.line_number, rejection.reason, "" if rejection.value is None else write_money(rejection.value)]
-            for rejection in plan.rejections
+            for rejection in plan.rejections[:LISTED]
         ],
         "differing": [
             *(f"invoice {number} was refused: {reason}" for number, reason in refused.items()),
             *reconciliation.differing_orders,
-        ],
+        ][:LISTED],
     }
 
 
@@ -124,12 +124,9 @@ def print_tables(report: Mapping[str, Any], *, console: Console) -> None:
     """Print the reconciliation; the last line is the difference."""
     console.print(_table_of_steps(report))
     console.print(_table_of_comparisons(report["comparisons"]))
-    _print_list(
-        console,
-        "Rejected rows",
-        [f"line {line}: {reason}{value and f' ({value})'}" for line, reason, value in report["rejections"]],
-    )
-    _print_list(console, "Stuck or differing", report["differing"])
+    rejected = [f"line {line}: {reason}{value and f' ({value})'}" for line, reason, value in report["rejections"]]
+    _print_list(console, f"Rejected rows: {report['rejected']['rows']}", rejected)
+    _print_list(console, "Stuck or differing:", report["differing"])
     pace = f"{report['seconds']} s, {report['orders_per_second']} orders/s, {report['tasks_per_second']} tasks/s"
     tasks = report["tasks"]
     console.print(
@@ -182,8 +179,6 @@ def _table_of_comparisons(rows: Sequence[Sequence[str]]) -> Table:
 def _print_list(console: Console, title: str, lines: Sequence[str]) -> None:
     if not lines:
         return
-    console.print(f"{title}: {len(lines)}", highlight=False)
-    for line in lines[:SHOWN_REJECTIONS]:
+    console.print(title, highlight=False)
+    for line in lines:
         console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
-    if len(lines) > SHOWN_REJECTIONS:
-        console.print(f"  and {len(lines) - SHOWN_REJECTIONS} more", highlight=False)
