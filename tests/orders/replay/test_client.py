@@ -19,7 +19,6 @@ from orders.replay.plan import Sale, plan_batch
 from orders.replay.reader import read_file
 from tests.orders.replay.files import DAY, write_retail_file
 
-
 Answer = tuple[int, dict[str, str], Any]
 
 
