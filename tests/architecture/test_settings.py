@@ -9,7 +9,7 @@ from django.conf import settings
 from myproject.settings import carts
 from myproject.settings import celery as celery_settings
 
-KNOWN = {name for name, _ in flatten(NAMESPACES)}
+KNOWN = {pair[0] for pair in flatten(NAMESPACES)}
 # Settings of other packages and of our own that carry Celery's prefix, each with its reader.
 OTHERS: dict[str, str] = {}
 

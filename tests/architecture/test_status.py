@@ -12,6 +12,7 @@ from tests.architecture.sources import ROOT, name_of, parse, python_files
 WRITER = ROOT / "myproject" / "states.py"
 # A `status` that is no model's: exit statuses, HTTP statuses of errors.
 NOT_A_MODEL = ("myproject/launch/", "myproject/sandbox/errors.py")
+Kinds = tuple[type[ast.stmt | ast.expr], ...]
 UPDATES = {"update", "update_or_create", "bulk_update", "bulk_create", "save", "aupdate", "asave"}
 
 
@@ -47,7 +48,9 @@ def writes_status(node: ast.AST) -> bool:
     return any(names_status(argument) for argument in named)
 
 
-def writers(paths: tuple[Path, ...], *, kinds: tuple[type[ast.AST], ...] = (ast.stmt, ast.expr)) -> list[str]:
+def writers(
+    paths: tuple[Path, ...], *, kinds: tuple[type[ast.stmt | ast.expr], ...] = (ast.stmt, ast.expr)
+) -> list[str]:
     return [
         f"{name_of(path)}:{node.lineno}"
         for path in paths

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from typing import Any, cast
 
 import pytest
 from celery import Celery, Task
@@ -48,7 +49,7 @@ def test_task_goes_to_a_declared_queue(main: str, task: BaseTask) -> None:
     declared = {queue.name for queue in QUEUES if queue.app == main}
 
     # When a message is routed as a producer without options would send it
-    options = celery_app.amqp.router.route({}, task.name, args=(), kwargs={}, task_type=task)
+    options = celery_app.amqp.router.route({}, task.name, args=(), kwargs={}, task_type=cast(Any, task))
 
     # Then it goes to the queue of the table's row that names the task
     queue = options["queue"].name if "queue" in options else celery_app.conf.task_default_queue

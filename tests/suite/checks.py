@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 from collections.abc import Mapping
@@ -49,12 +50,17 @@ class Outcome:
 
 
 def run_check(name: str, command: list[str], *, env: Mapping[str, str] | None = None) -> Outcome:
-    """Run a tool of the virtual environment over the checkout."""
-    environment = clean_environment(STATE_DIR=str(REPORTS / "state"), **(env or {}))
+    """Run a tool of the virtual environment over the checkout, with nothing of the caller's settings unless given."""
+    environment = clean_environment(STATE_DIR=str(REPORTS / "state")) if env is None else dict(env)
     done = subprocess.run(
         command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
     )
     return Outcome(name, done.returncode == 0, (done.stdout + done.stderr).strip())
+
+
+def with_settings(settings: Mapping[str, str]) -> dict[str, str]:
+    """Return a clean environment with these settings."""
+    return clean_environment(STATE_DIR=str(REPORTS / "state"), **settings)
 
 
 def check_format() -> list[Outcome]:
@@ -69,15 +75,16 @@ def check_format() -> list[Outcome]:
 def check_types() -> Outcome:
     """Types of our code and, less strictly, of the tests."""
     packages = ["myproject", "orders", "catalog", "notifications", "search", "tests", "manage.py"]
-    return run_check("mypy", [python(), "-m", "mypy", *packages], env=TEST_SETTINGS)
+    return run_check("mypy", [python(), "-m", "mypy", *packages], env=with_settings(TEST_SETTINGS))
 
 
 def check_django() -> list[Outcome]:
     """No migration is missing, and production settings pass Django's own deployment check."""
     manage = [python(), "-W", "ignore", "manage.py"]
+    deploy = [*manage, "check", "--deploy", "--fail-level", "WARNING"]
     return [
-        run_check("migrations", [*manage, "makemigrations", "--check", "--dry-run"], env=TEST_SETTINGS),
-        run_check("deployment", [*manage, "check", "--deploy", "--fail-level", "WARNING"], env=PRODUCTION),
+        run_check("migrations", [*manage, "makemigrations", "--check", "--dry-run"], env=with_settings(TEST_SETTINGS)),
+        run_check("deployment", deploy, env=with_settings(PRODUCTION)),
     ]
 
 
@@ -90,9 +97,10 @@ def check_locks() -> list[Outcome]:
             python(), "-m", "uv", "pip", "compile", "--quiet", "--no-config", "--no-annotate", "--no-header",
             "--python-version", version, str(LOCKED),
         ]  # fmt: skip
-        outcome = run_check(name, [*command, "--offline"])
+        # The caller's environment says where the package index is and through which proxy.
+        outcome = run_check(name, [*command, "--offline"], env=os.environ)
         if not outcome.passed:
-            outcome = run_check(name, command)
+            outcome = run_check(name, command, env=os.environ)
         if not outcome.passed and OFFLINE.search(outcome.output):
             outcome = Outcome(name, True, skipped="no package index can be reached and uv's cache does not hold it")
         outcomes.append(outcome)

@@ -131,12 +131,13 @@ def print_versions(*, servers: bool) -> None:
 
 def start_servers(pool: ServerPool, tally: Tally) -> dict[str, str] | None:
     """Start every server that the machine has and return their variables; None when CI lacks one that it must have."""
-    urls, missing = {}, {}
+    urls: dict[str, str] = {}
+    missing: dict[str, str] = {}
     for name in NAMES:
         try:
             urls[url_variable(name)] = pool.url(name)
-        except (NotAvailable, NotStarted) as reason:
-            missing[name] = str(reason)
+        except (NotAvailable, NotStarted) as error:
+            missing[name] = str(error)
     for name, reason in missing.items():
         if os.environ.get("CI") == "true":
             print(f"test: CI must have the server {name}, and it is missing: {reason}", file=sys.stderr)

@@ -50,7 +50,8 @@ class Bench:
         # Redis has no empty lists, so there an empty queue is asked for as a new one.
         passive = self.broker_url.startswith("amqp")
         with Connection(self.broker_url, transport_options={} if passive else STEPS) as connection:
-            count: int = connection.default_channel.queue_declare(QUEUE, passive=passive).message_count
+            channel: Any = connection.default_channel
+            count: int = channel.queue_declare(QUEUE, passive=passive).message_count
             return count
 
     def ran(self, count: int) -> list[str]:
@@ -65,7 +66,8 @@ def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
         url: str = request.getfixturevalue("rabbitmq_server").url
         yield Bench(url, tmp_path)
         with Connection(url) as connection:
-            connection.default_channel.queue_delete(QUEUE)
+            channel: Any = connection.default_channel
+            channel.queue_delete(QUEUE)
     else:
         yield Bench(request.getfixturevalue(f"{request.param}_server").fresh_url(), tmp_path)
 
