@@ -12,6 +12,7 @@ from tests.architecture.sources import ROOT
 FOLDER = ROOT / "myproject" / "requirements"
 LOCKED = sorted(FOLDER.glob("*.txt"))
 SOURCES = sorted(FOLDER.glob("*.in"))
+PIN = re.compile(r"^([A-Za-z0-9][\w.-]*)(?:\[[\w,-]+\])?==([^\s;\\]+)")
 NAME = re.compile(r"^[A-Za-z0-9][\w.-]*")
 
 
@@ -25,50 +26,47 @@ def direct(source: Path) -> dict[str, str]:
     return {normal(NAME.findall(line)[0]): line.partition("#")[2].strip() for line in lines}
 
 
-def pins(locked: Path) -> dict[str, int]:
-    """Return the packages of a lock, each with its number of hashes."""
-    found: dict[str, int] = {}
-    name = ""
+def pins(locked: Path) -> dict[tuple[str, str], int]:
+    """Return the packages of a lock with their versions, each with its number of hashes.
+
+    A universal lock holds a package twice where two Pythons need two versions.
+    """
+    found: dict[tuple[str, str], int] = {}
+    package = ("", "")
     for line in locked.read_text().splitlines():
-        match = re.match(r"^([A-Za-z0-9][\w.-]*)(\[[\w,-]+\])?==\S+", line)
+        match = PIN.match(line)
         if match:
-            name = normal(match[1])
-            found[name] = 0
+            package = (normal(match[1]), match[2])
+            found[package] = 0
         elif line.strip().startswith("--hash=sha256:"):
-            found[name] += 1
+            found[package] += 1
     return found
 
 
 def test_there_are_two_parts_the_static_driver_and_the_tools_of_the_tests() -> None:
-    names = ["dev", "everything", "mysql", "mysql-static"]
-    assert [path.stem for path in LOCKED] == names
-    assert [path.stem for path in SOURCES] == names
+    names = {"dev", "everything", "mysql", "mysql-static"}
+    assert {path.stem for path in LOCKED} == {path.stem for path in SOURCES} == names
 
 
 @pytest.mark.parametrize("locked", LOCKED, ids=lambda path: path.stem)
 def test_every_package_is_pinned_with_hashes(locked: Path) -> None:
-    text = locked.read_text()
-    lines = [line for line in text.splitlines() if NAME.match(line)]
+    lines = [line for line in locked.read_text().splitlines() if NAME.match(line)]
     assert len(pins(locked)) == len(lines) > 0
-    assert [name for name, hashes in pins(locked).items() if hashes == 0] == []
+    assert [package for package, hashes in pins(locked).items() if hashes == 0] == []
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
 def test_every_direct_package_is_locked_and_has_a_reason(source: Path) -> None:
     asked = direct(source)
     assert [name for name, reason in asked.items() if len(reason) < 8] == []
-    assert set(asked) - set(pins(source.with_suffix(".txt"))) == set()
+    assert set(asked) - {name for name, _ in pins(source.with_suffix(".txt"))} == set()
 
 
 def test_parts_that_are_installed_together_agree() -> None:
-    versions: dict[str, set[str]] = {}
-    for locked in LOCKED:
-        for name, version in re.findall(
-            r"^([A-Za-z0-9][\w.-]*)(?:\[[\w,-]+\])?==([^\s;\\]+)", locked.read_text(), re.M
-        ):
-            versions.setdefault(normal(name), set()).add(version)
-    # Universal locks hold a package twice where two Pythons need two versions; then both parts hold both.
-    assert {name: found for name, found in versions.items() if len(found) > 1} == {}
+    everything = pins(FOLDER / "everything.txt")
+    held = {name for name, _ in everything}
+    others = {package for locked in LOCKED for package in pins(locked) if package[0] in held}
+    assert others - set(everything) == set()
 
 
 def test_requirements_txt_is_made_of_the_two_locked_parts() -> None:
