@@ -11,13 +11,13 @@ TOP_LEVEL = {
     "README.md", "CHANGELOG.md", "LICENSE", "pyproject.toml", "docs", "run", "test",
 }  # fmt: skip
 MODULES = ("models", "actions", "queries", "tasks", "states", "errors", "admin", "api", "apps", "migrations")
-# What an app may have beside the common names. `data` holds files, not code.
-ALSO_IN_EVERY_APP = {"management", "templates", "static", "panels"}  # panels: what the app shows on the home page
+ALSO_IN_EVERY_APP = {"management", "templates", "static"}
+# What single apps have beside the common names: outside systems, each behind a Protocol, and shipped data.
 ALSO = {
     "orders": {"gateways", "replay"},
-    "catalog": {"data"},
+    "catalog": {"data", "feeds"},
     "notifications": {"channels"},
-    "search": {"backends"},
+    "search": {"backends", "words"},
 }
 DRAWERS = {"utils", "util", "helpers", "helper", "misc", "manager", "managers"}
 LONGEST_FILE = 400
