@@ -15,7 +15,7 @@ from pathlib import Path
 from . import installation, machine
 from .places import Checkout, only_one, read_json, write_json
 from .problems import COULD_NOT_START, INTERRUPTED, Problem
-from .terminal import Terminal
+from .terminal import Terminal, interruptible
 
 DEV = "dev.txt"
 # Server, the file that shows that it is here, and the packages that bring it (Debian, Ubuntu).
@@ -39,7 +39,7 @@ def main(arguments: list[str]) -> int:
     try:
         machine.check_machine()
         machine.make_private_folder(checkout.state)
-        with _alone(checkout):
+        with interruptible(), _alone(checkout):
             if arguments[:1] != ["fast"]:
                 install_servers(checkout, terminal)
             install_packages(checkout, terminal)
