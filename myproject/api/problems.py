@@ -8,6 +8,7 @@ from typing import Any
 
 import structlog
 from django.core.exceptions import PermissionDenied
+from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from rest_framework import exceptions
 from rest_framework.response import Response
@@ -70,6 +71,9 @@ def _from_app_error(error: AppError) -> Response:
 def problem_handler(error: Exception, context: dict[str, Any]) -> Response | None:
     """Turn an exception of a view into a problem; None (a plain 500) for what nobody expected."""
     set_rollback()
+    if isinstance(error, OperationalError | InterfaceError):  # a deadlock, a lock wait, a lost connection
+        logger.warning("database could not do it now", error=str(error))
+        error = RetryableError("The database could not do it now.", retry_after=1)
     if isinstance(error, AppError):
         return _from_app_error(error)
     if isinstance(error, MoneyError):

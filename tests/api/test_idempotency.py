@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from django.db import OperationalError
 from django.utils import timezone
 from rest_framework.response import Response
 from rest_framework.test import APIClient, APIRequestFactory, force_authenticate
@@ -29,6 +30,8 @@ class WorkView(APIView):
             raise Conflict("not now")
         if request.data.get("fail") == "provider":
             raise RetryableError("down", retry_after=7)
+        if request.data.get("fail") == "deadlock":
+            raise OperationalError(1213, "Deadlock found when trying to get lock")
         WORK.append(request.data["name"])
         return Response({"number": len(WORK)}, status=201)
 
@@ -104,6 +107,13 @@ def test_a_retryable_failure_says_when_to_come_back_and_hides_its_reason(user):
     assert response.status_code == 503
     assert response["Retry-After"] == "7"
     assert "down" not in response.data["detail"]
+
+
+def test_a_deadlock_asks_the_caller_to_come_back(user):
+    response = send(user, {"name": "a", "fail": "deadlock"}, key="k1")
+    assert (response.status_code, response["Retry-After"]) == (503, "1")
+    assert "lock" not in response.data["detail"]
+    assert WORK == []
 
 
 def test_a_request_that_is_still_running_is_told_so(user):
