@@ -50,8 +50,8 @@ def replay_file(
 ) -> Outcome:
     """Replay a file, or go on with it, or report what an earlier run found.
 
-    Raises RetailFileError, NotReady and BatchBusy before anything is done; Unreachable, BatchLost and KeyboardInterrupt
-    leave the batch to be taken up by the next run.
+    Raises RetailFileError, NotReady and BatchBusy before anything is done; BatchLost, httpx.HTTPError and
+    KeyboardInterrupt leave the batch to be taken up by the next run.
     """
     file = read_file(path)
     known = find_batch(content_hash=file.content_hash)

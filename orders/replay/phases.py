@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from orders.models import CancellationRequest, Order
-from orders.replay.client import Connections, ReplayClient
+from orders.replay.client import Connections, ReplayClient, Unreachable
 from orders.replay.figures import Work, count_waiting_webhooks, count_work, read_platform, read_provider
 from orders.replay.plan import BatchPlan, CancellationDocument, Sale
 from orders.replay.preparation import prepare_batch
@@ -56,20 +56,19 @@ class Run:
         self._watcher = watcher
         self._check = check
         self._stop = threading.Event()
-        self._refused: dict[str, str] = {}
+        self._trouble: list[str] = []
 
     def carry_out(self, *, now: datetime) -> tuple[dict[str, Any], bool]:
         """Go through all phases; return the report and whether everything agrees.
 
-        Raises Unreachable, and BatchLost when another process took the batch over.
+        Raises BatchLost when another process took the batch over, and httpx.HTTPError when the provider's record cannot
+        be read.
         """
         started, before = time.monotonic(), count_work(source=self._source)
-        prepare_batch(plan=self._plan, source=self._source, actor=ACTOR, now=now)
-        self._send_sales()
-        if self._wait_for_orders():
-            self._send_cancellations()
-            self._wait_for_the_rest()
-            wait_for_quiet(self._connections.provider_url)
+        try:
+            self._go_through(now=now)
+        except Unreachable as error:  # what is missing is named below, and the next run goes on from there
+            self._trouble.append(str(error))
         after = count_work(source=self._source)
         pace = Pace(
             seconds=time.monotonic() - started,
@@ -77,6 +76,14 @@ class Run:
             tasks=after.run - before.run,
         )
         return self._reconcile(after, pace)
+
+    def _go_through(self, *, now: datetime) -> None:
+        prepare_batch(plan=self._plan, source=self._source, actor=ACTOR, now=now)
+        self._send_sales()
+        if self._wait_for_orders():
+            self._send_cancellations()
+            self._wait_for_the_rest()
+            wait_for_quiet(self._connections.provider_url)
 
     def _send_sales(self) -> None:
         """Send the sales that are not on the platform and paid already."""
@@ -113,7 +120,7 @@ class Run:
             stop=self._stop,
             watch=self._watch,
         )
-        self._refused |= sent.refused
+        self._trouble += [f"invoice {number} was refused: {reason}" for number, reason in sent.refused.items()]
         self._watcher.reach(sent.done)
 
     def _make_client(self) -> ReplayClient:
@@ -126,7 +133,7 @@ class Run:
         self._check()
 
     def _wait_for_orders(self) -> bool:
-        expected = len(self._plan.sales) - len(self._refused)
+        expected = len(self._plan.sales) - len(self._trouble)
         return self._wait("orders processed", expected, lambda work: work.orders_processed)
 
     def _wait_for_the_rest(self) -> bool:
@@ -170,10 +177,10 @@ class Run:
             provider=provider,
             work=work,
             reconciliation=outcome,
-            refused=self._refused,
+            trouble=self._trouble,
             pace=pace,
         )
-        return report, outcome.reconciled and not self._refused
+        return report, outcome.reconciled and not self._trouble
 
 
 def wait_for_quiet(provider_url: str) -> None:

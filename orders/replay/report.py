@@ -64,7 +64,7 @@ def build_report(
     provider: Mapping[str, ProviderFigures],
     work: Work,
     reconciliation: Reconciliation,
-    refused: Mapping[str, str],
+    trouble: Sequence[str],
     pace: Pace,
 ) -> dict[str, Any]:
     """Return the object of `--json` and, beside it, the rows of the table, so that a later run prints the same."""
@@ -108,10 +108,7 @@ def build_report(
             [rejection.line_number, rejection.reason, "" if rejection.value is None else write_money(rejection.value)]
             for rejection in plan.rejections[:LISTED]
         ],
-        "differing": [
-            *(f"invoice {number} was refused: {reason}" for number, reason in refused.items()),
-            *reconciliation.differing_orders,
-        ][:LISTED],
+        "differing": [*trouble, *reconciliation.differing_orders][:LISTED],
     }
 
 

@@ -17,7 +17,7 @@ from rich.console import Console
 
 from myproject.environment import read
 from orders.replay.batches import BatchBusy, BatchLost
-from orders.replay.client import Connections, Unreachable
+from orders.replay.client import Connections
 from orders.replay.driver import NotReady, Outcome, replay_file
 from orders.replay.progress import choose_watcher
 from orders.replay.reader import RetailFileError
@@ -61,7 +61,7 @@ class Command(BaseCommand):
         except (RetailFileError, NotReady, BatchBusy) as error:
             errors.print(f"cannot start: {error}", markup=False, highlight=False, soft_wrap=True)
             sys.exit(COULD_NOT_START)
-        except (Unreachable, BatchLost, httpx.HTTPError) as error:
+        except (BatchLost, httpx.HTTPError) as error:
             errors.print(f"not reconciled: {error}", markup=False, highlight=False, soft_wrap=True)
             sys.exit(DIFFERENT)
         except KeyboardInterrupt:

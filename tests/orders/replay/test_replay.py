@@ -16,6 +16,7 @@ import pytest
 from tests.orders.replay.files import DAY, write_mutated_file, write_retail_file, write_slice
 from tests.servers.platform import Platform
 from tests.servers.processes import ROOT, python
+from tests.servers.programs import start_web
 
 pytestmark = [pytest.mark.server, pytest.mark.serial, pytest.mark.slow, pytest.mark.timeout(400)]
 
@@ -153,9 +154,9 @@ def take_stock(site: Platform) -> dict[str, Any]:
     }
 
 
-def begin(site: Platform, path: Path) -> subprocess.Popen[str]:
+def begin(site: Platform, path: Path, *options: str) -> subprocess.Popen[str]:
     """Start a replay and return when it has begun to send."""
-    command = [python(), "manage.py", "replay_orders", str(path), "--workers", "1"]
+    command = [python(), "manage.py", "replay_orders", str(path), "--json", "--workers", "1", *options]
     process = subprocess.Popen(
         command, env=site.env, cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
     )
@@ -254,6 +255,35 @@ def test_a_file_of_another_form_cannot_start(site: Platform, tmp_path: Path) -> 
     assert done.stdout == ""
     assert done.stderr.startswith("cannot start: the first line must name the columns InvoiceNo,StockCode")
     assert take_stock(site)["rows"] == before
+
+
+def test_codes_are_compared_byte_for_byte_on_every_database(site: Platform, tmp_path: Path) -> None:
+    """Case, a trailing blank and an accent make codes, invoices and customers of their own."""
+    names = ("k1", "K1", "K1 ", "KÉ1", "KE1")
+    sales = [f"{name},{name},BOX,{units},{DAY},1.00,c{name},EIRE" for units, name in enumerate(names, start=1)]
+    cancellations = [
+        f"C{name},{name},BOX,-{units},{DAY},1.00,c{name},EIRE" for units, name in enumerate(names, start=1)
+    ]
+
+    found = read_object(replay(site, write_retail_file(tmp_path / "codes.csv", *sales, *cancellations)))
+
+    assert found["platform"]["orders"] == 5
+    assert found["platform"]["refunded"] == found["platform"]["captured"] == "15.00"
+    assert found["cancellation_lines"] == {"whole": 5, "part": 0, "none": 0}
+    assert found["difference"] == "0.00"
+
+
+def test_a_site_that_goes_away_leaves_a_run_that_names_what_is_missing(site: Platform, tmp_path: Path) -> None:
+    path = write_sales(tmp_path / "away.csv", first=700_000, count=60)
+    process = begin(site, path, "--wait", "2")
+    site.kill("web")
+    _, errors = process.communicate(timeout=60)
+    site.processes["web"], _ = start_web(env=site.env, folder=site.folder / "logs", port=site.web_port)
+
+    assert process.returncode == 3
+    assert f"{site.url} gives no usable answer for 2 s" in errors
+    assert "order 700059: not on the platform" in errors
+    assert read_object(replay(site, path))["difference"] == "0.00"
 
 
 def test_an_order_that_is_stuck_is_named(site: Platform, tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ def report(tmp_path: Path) -> dict[str, Any]:
         provider=provider,
         work=work,
         reconciliation=reconcile(plan=plan, platform=platform, provider=provider, work=work),
-        refused={},
+        trouble=[],
         pace=Pace(seconds=2.0, orders=7, tasks=32),
     )
 
