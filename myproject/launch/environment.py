@@ -6,13 +6,13 @@ import hashlib
 import json
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from urllib.parse import quote
 
 from .installation import clean_environment
 from .machine import user_name
 from .places import Checkout, Place, read_json, write_json
-from .ports import in_address, own_addresses, reachable
+from .ports import WILDCARDS, in_address, own_addresses, reachable
 
 ADMIN_EMAIL = "admin@example.com"
 SERVICE_EMAIL = "marketplace@example.com"
@@ -108,13 +108,25 @@ def build_environment(
 ) -> dict[str, str]:
     """Return the environment that every program of the site gets."""
     outside = {name: value for name, value in clean_environment().items() if name not in NEVER_FROM_OUTSIDE}
-    generated = stored["secrets"]
-    if not isinstance(generated, dict):
+    key = stored["secrets"]
+    if not isinstance(key, dict):
         raise TypeError("the stored secrets are no object")
-    key: dict[str, str] = generated
-    local = in_address(reachable(host))
-    servers = embedded_servers(outside)
-    given = DEFAULTS | {
+    given = DEFAULTS | _default_stores(place, key, ports, embedded_servers(outside))
+    chosen = given | {name: value for name, value in outside.items() if value or name not in given}
+    return (
+        chosen
+        | _addresses(outside, ports, host)
+        | _payments(place, key, ports, site=f"http://{in_address(reachable(host))}:{ports['web']}")
+        | _logins(key)
+        | _supervisor_variables(checkout, place, embedded_servers(outside))
+    )
+
+
+def _default_stores(
+    place: Place, key: Mapping[str, str], ports: Mapping[str, int], servers: list[str]
+) -> dict[str, str]:
+    """Return where data goes unless the caller says otherwise."""
+    given = {
         "SECRET_KEY": key["SECRET_KEY"],
         "DATABASE_URL": "sqlite:///" + quote(str(place.folder / "db.sqlite3")),
         "EMAIL_URL": "file://" + quote(str(place.folder / "mail")),
@@ -123,50 +135,74 @@ def build_environment(
         given["REDIS_URL"] = f"redis://:{key['VALKEY_PASSWORD']}@127.0.0.1:{ports['valkey']}/0"
     if "valkey_cart" in servers:
         given["ABANDON_CART_REDIS_URL"] = f"redis://:{key['VALKEY_CART_PASSWORD']}@127.0.0.1:{ports['valkey_cart']}/0"
-    environment = given | {name: value for name, value in outside.items() if value or name not in given}
+    return given
+
+
+def _addresses(outside: Mapping[str, str], ports: Mapping[str, int], host: str) -> dict[str, str]:
+    """Return where web and Flower listen, how they are called, and that loopback never goes through a proxy."""
+    local = in_address(reachable(host))
     hosts = ["127.0.0.1", "localhost", "[::1]", *outside.get("ALLOWED_HOSTS", "").split(",")]
     if host not in ("127.0.0.1", "localhost"):
-        hosts += [in_address(name) for name in ([host] if host not in ("0.0.0.0", "::") else own_addresses())]
-    # Loopback never goes through a proxy, whatever the machine uses for the rest.
-    past_proxy = [*outside.get("NO_PROXY", outside.get("no_proxy", "")).split(","), "127.0.0.1", "localhost", "::1"]
-    no_proxy = ",".join(dict.fromkeys(name.strip() for name in [*past_proxy, reachable(host)] if name.strip()))
-    merchant, client, webhook_user = "myproject", "myproject-web", "juspay"
-    return environment | {
-        "DJANGO_SETTINGS_MODULE": "myproject.settings.development",
-        "STATE_DIR": str(place.folder),
+        hosts += [in_address(name) for name in ([host] if host not in WILDCARDS else own_addresses())]
+    past_proxy = outside.get("NO_PROXY", outside.get("no_proxy", "")).split(",")
+    no_proxy = _join([*past_proxy, "127.0.0.1", "localhost", "::1", reachable(host)])
+    return {
         "SITE_URL": f"http://{local}:{ports['web']}",
-        "ALLOWED_HOSTS": ",".join(dict.fromkeys(name.strip() for name in hosts if name.strip())),
+        "ALLOWED_HOSTS": _join(hosts),
         "NO_PROXY": no_proxy,
         "no_proxy": no_proxy,
-        "PYTHONUNBUFFERED": "1",
-        # What a killed program leaves in its temporary folder goes with the site.
-        "TMPDIR": str(checkout.socket_folder() / "tmp"),
-        "JUSPAY_BASE_URL": f"http://127.0.0.1:{ports['sandbox']}",
-        "JUSPAY_API_KEY": key["JUSPAY_API_KEY"],
-        "JUSPAY_MERCHANT_ID": merchant,
-        "JUSPAY_CLIENT_ID": client,
-        "JUSPAY_RESPONSE_KEY": key["JUSPAY_RESPONSE_KEY"],
-        "JUSPAY_WEBHOOK_USER": webhook_user,
-        "JUSPAY_WEBHOOK_PASSWORD": key["JUSPAY_WEBHOOK_PASSWORD"],
-        "SANDBOX_DATABASE": str(place.folder / "sandbox.sqlite3"),
-        "SANDBOX_HOST": "127.0.0.1",
-        "SANDBOX_PORT": str(ports["sandbox"]),
-        "SANDBOX_PUBLIC_URL": f"http://127.0.0.1:{ports['sandbox']}",
-        "SANDBOX_API_KEY": key["JUSPAY_API_KEY"],
-        "SANDBOX_MERCHANT_ID": merchant,
-        "SANDBOX_CLIENT_ID": client,
-        "SANDBOX_RESPONSE_KEY": key["JUSPAY_RESPONSE_KEY"],
-        "SANDBOX_WEBHOOK_URL": f"http://{local}:{ports['web']}/webhooks/juspay",
-        "SANDBOX_WEBHOOK_USER": webhook_user,
-        "SANDBOX_WEBHOOK_PASSWORD": key["JUSPAY_WEBHOOK_PASSWORD"],
-        "FLOWER_BASIC_AUTH": f"{FLOWER_USER}:{key['FLOWER_PASSWORD']}",
+        "WEB_BIND": f"{in_address(host)}:{ports['web']}",
         "FLOWER_ADDRESS": host,
         "FLOWER_PORT": str(ports["flower"]),
         "FLOWER_URL": f"http://{local}:{ports['flower']}/",
+    }
+
+
+def _join(names: Iterable[str]) -> str:
+    return ",".join(dict.fromkeys(name.strip() for name in names if name.strip()))
+
+
+def _payments(place: Place, key: Mapping[str, str], ports: Mapping[str, int], *, site: str) -> dict[str, str]:
+    """Return both ends of the payment line: our client's and the stand-in's."""
+    sandbox = f"http://127.0.0.1:{ports['sandbox']}"
+    ours = {
+        "API_KEY": key["JUSPAY_API_KEY"],
+        "MERCHANT_ID": "myproject",
+        "CLIENT_ID": "myproject-web",
+        "RESPONSE_KEY": key["JUSPAY_RESPONSE_KEY"],
+        "WEBHOOK_USER": "juspay",
+        "WEBHOOK_PASSWORD": key["JUSPAY_WEBHOOK_PASSWORD"],
+    }
+    both = {f"{end}_{name}": value for end in ("JUSPAY", "SANDBOX") for name, value in ours.items()}
+    return both | {
+        "JUSPAY_BASE_URL": sandbox,
+        "SANDBOX_DATABASE": str(place.folder / "sandbox.sqlite3"),
+        "SANDBOX_HOST": "127.0.0.1",
+        "SANDBOX_PORT": str(ports["sandbox"]),
+        "SANDBOX_PUBLIC_URL": sandbox,
+        "SANDBOX_WEBHOOK_URL": f"{site}/webhooks/juspay",
+    }
+
+
+def _logins(key: Mapping[str, str]) -> dict[str, str]:
+    """Return the accounts that `bootstrap_site` makes, and Flower's."""
+    return {
+        "FLOWER_BASIC_AUTH": f"{FLOWER_USER}:{key['FLOWER_PASSWORD']}",
         "BOOTSTRAP_ADMIN_EMAIL": ADMIN_EMAIL,
         "BOOTSTRAP_ADMIN_PASSWORD": key["ADMIN_PASSWORD"],
         "BOOTSTRAP_SERVICE_EMAIL": SERVICE_EMAIL,
         "BOOTSTRAP_SERVICE_TOKEN": key["SERVICE_TOKEN"],
+    }
+
+
+def _supervisor_variables(checkout: Checkout, place: Place, servers: list[str]) -> dict[str, str]:
+    """Return what the files of `supervisor/` ask for, and where things lie."""
+    return {
+        "DJANGO_SETTINGS_MODULE": "myproject.settings.development",
+        "STATE_DIR": str(place.folder),
+        "PYTHONUNBUFFERED": "1",
+        # What a killed program leaves in its temporary folder goes with the site.
+        "TMPDIR": str(checkout.socket_folder() / "tmp"),
         "APP_DIR": str(checkout.root),
         "APP_USER": user_name(),
         "APP_VENV": str(checkout.venv),
@@ -176,7 +212,6 @@ def build_environment(
         # The stores come first, then the database is brought up to date, then the rest is started by name.
         "SUPERVISOR_AUTOSTART": "false",
         "SUPERVISOR_INCLUDE": " ".join(f"development/{name}.conf" for name in [*servers, "sandbox"]),
-        "WEB_BIND": f"{in_address(host)}:{ports['web']}",
         "VALKEY_CONFIG": str(place.folder / "valkey" / "valkey.conf"),
         "VALKEY_CART_CONFIG": str(place.folder / "valkey_cart" / "valkey.conf"),
     }
