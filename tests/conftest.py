@@ -34,6 +34,8 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ[MARK] = f"{os.environ.get(MARK, 'pytest')}-{uuid.uuid4().hex[:8]}"
         config.stash[POOL] = ServerPool.create()
         os.environ[POOL_FOLDER] = str(config.stash[POOL].folder)
+        # WhiteNoise warns about a folder that is not there with every request.
+        Path(settings.STATIC_ROOT).mkdir(parents=True, exist_ok=True)
     else:
         config.stash[POOL] = ServerPool(Path(os.environ[POOL_FOLDER]))
 
