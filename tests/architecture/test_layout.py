@@ -11,7 +11,7 @@ TOP_LEVEL = {
     "README.md", "CHANGELOG.md", "LICENSE", "pyproject.toml", "docs", "run", "test",
 }  # fmt: skip
 MODULES = ("models", "actions", "queries", "tasks", "states", "errors", "admin", "api", "apps", "migrations")
-ALSO_IN_EVERY_APP = {"management", "templates", "static"}
+ALSO_IN_EVERY_APP = {"management", "templates", "static", "panels"}  # panels: what the app shows on the home page
 # What single apps have beside the common names: outside systems, each behind a Protocol, and shipped data.
 ALSO = {
     "orders": {"gateways", "replay"},
