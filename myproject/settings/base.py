@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -134,6 +135,7 @@ CACHES: dict[str, dict[str, Any]] = {
 
 # --- Identity -----------------------------------------------------------------------------------------------------
 AUTH_USER_MODEL = "accounts.User"
+AUTHENTICATION_BACKENDS = ["myproject.accounts.backends.PersonBackend"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
@@ -148,12 +150,12 @@ REST_FRAMEWORK = {
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_PARSER_CLASSES": ["myproject.api.parsers.JSONParser"],
     "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
     "DEFAULT_PAGINATION_CLASS": "myproject.api.pagination.CursorPagination",
     "PAGE_SIZE": 50,
     "EXCEPTION_HANDLER": "myproject.api.problems.problem_handler",
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_SCHEMA_CLASS": "myproject.api.schema.ProblemAutoSchema",
     "DEFAULT_THROTTLE_CLASSES": ["myproject.api.throttles.UserThrottle", "myproject.api.throttles.AnonymousThrottle"],
     # A person clicks; a marketplace feed pours. The service account is not throttled (its permission exempts it).
     "DEFAULT_THROTTLE_RATES": {"user": "600/min", "anon": "120/min"},
@@ -193,7 +195,10 @@ LOG_FORMAT = read_choice("LOG_FORMAT", "auto", ("auto", "json", "console"))
 LOG_LEVEL = read_choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR"))
 LOGGING_CONFIG = None
 LOGGING = logging_settings(format_name=LOG_FORMAT, level=LOG_LEVEL)
-DJANGO_STRUCTLOG_CELERY_ENABLED = False  # our own signals bind task id and order number, and never arguments
+DJANGO_STRUCTLOG_CELERY_ENABLED = False  # our own signals bind task id and request id, and never arguments
+DJANGO_STRUCTLOG_IP_LOGGING_ENABLED = False  # an address is personal data; the user's id is enough to find a request
+# One line per request, when it ends, with method, path and status; gunicorn's own would add address and query.
+DJANGO_STRUCTLOG_STATUS_START_LOG_LEVEL = logging.DEBUG
 
 # One request body: the longest real invoice has 675 lines, about 120 KB of JSON.
 DATA_UPLOAD_MAX_MEMORY_SIZE = read_positive("MAX_REQUEST_BYTES", 2 * 1024 * 1024, unit="bytes")

@@ -14,6 +14,7 @@ from catalog.actions import Movement, move_stock
 from catalog.errors import InsufficientStock
 from catalog.models import MovementKind
 from myproject.jobs.sending import enqueue
+from myproject.logging import bind_order
 from orders.actions import ledger
 from orders.actions.events import move
 from orders.actions.messages import announce_cancellation
@@ -43,6 +44,7 @@ def process_order_cancellation(*, order_id: int, now: datetime, actor: str = "ta
         order = Order.objects.select_for_update().filter(pk=order_id).first()
         if order is None:
             return {"status": "not_found", "order_id": order_id, "cancellations": 0}
+        bind_order(order.number)
         pending = list(
             order.cancellations.filter(status=CancellationStatus.REQUESTED).select_related("request").order_by("pk")
         )

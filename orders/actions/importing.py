@@ -12,6 +12,7 @@ from django.db import IntegrityError, transaction
 from catalog.models import Variant
 from myproject.errors import InvalidInput
 from myproject.jobs.sending import enqueue
+from myproject.logging import bind_order
 from myproject.money import line_total
 from orders.actions.customers import WEB, CustomerData, ensure_feed_customer
 from orders.actions.events import move, record_event
@@ -53,6 +54,7 @@ def import_order(
     costs nothing is paid at once. Raises InvalidInput, LineInvalid (`field` names the line) and MoneyError. The number
     of statements does not depend on the number of lines.
     """
+    bind_order(number)
     existing = Order.objects.filter(source=source, number=number).first()
     if existing is None:
         totals = _check(source=source, currency=currency, lines=lines)

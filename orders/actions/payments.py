@@ -15,6 +15,7 @@ from django.db import transaction
 
 from myproject.errors import Conflict, NotFound, TerminalError, UnknownOutcomeError
 from myproject.jobs.sending import enqueue
+from myproject.logging import bind_order
 from myproject.money import format_minor
 from myproject.states import TransitionLost
 from orders.actions.events import move, record_event
@@ -87,6 +88,7 @@ def _open_payment(*, order_id: int, actor: str, now: datetime) -> tuple[Payment,
         order = Order.objects.select_for_update().filter(pk=order_id).first()
         if order is None:
             raise NotFound("There is no such order.")
+        bind_order(order.number)
         due = order.total_minor - order.cancelled_minor
         if order.status != OrderStatus.PENDING_PAYMENT or due <= 0:
             raise OrderNotPayable(f"Order {order.number} does not wait for a payment.", current=order.status)
@@ -138,7 +140,8 @@ def settle_payment(*, payment_id: int, actor: str = "task", now: datetime) -> Pa
 
     Raises RetryableError when the provider cannot be asked now, and what `apply_provider_order` raises.
     """
-    payment = Payment.objects.get(pk=payment_id)
+    payment = Payment.objects.select_related("order").get(pk=payment_id)
+    bind_order(payment.order.number)
     snapshot = read_provider_order(payment)
     if snapshot is not None:
         payment = apply_to_payment(payment=payment, snapshot=snapshot, actor=actor, now=now)
@@ -185,6 +188,7 @@ def apply_in_transaction(
     A mismatch is returned and not raised, so that its event is committed.
     """
     order = Order.objects.select_for_update().get(pk=payment.order_id)
+    bind_order(order.number)
     payment = Payment.objects.select_for_update().get(pk=payment.pk)
     payment.order = order
     if snapshot.outcome is OrderOutcome.CHARGED and payment.status != PaymentStatus.CAPTURED:

@@ -12,6 +12,7 @@ from django.db.models import Sum
 from catalog.actions import Movement, move_stock
 from catalog.models import MovementKind
 from myproject.jobs.sending import enqueue
+from myproject.logging import bind_order
 from orders.actions import ledger
 from orders.actions.events import move
 from orders.actions.messages import confirm_order
@@ -39,6 +40,7 @@ def process_order(*, order_id: int, now: datetime, actor: str = "task") -> dict[
         order = Order.objects.select_for_update().filter(pk=order_id).first()
         if order is None:
             return {"status": "not_found", "order_id": order_id}
+        bind_order(order.number)
         if order.status != OrderStatus.PAID:
             return {"status": _REFUSALS[order.status], "order_id": order_id}
         lines = list(order.lines.all())

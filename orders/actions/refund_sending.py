@@ -13,6 +13,7 @@ from django.conf import settings
 from django.db import transaction
 
 from myproject.errors import RetryableError, TerminalError, UnknownOutcomeError
+from myproject.logging import bind_order
 from myproject.money import MoneyError, parse_minor
 from myproject.states import TransitionLost
 from orders.actions.events import move
@@ -95,7 +96,9 @@ def check_refund(*, refund_id: int, now: datetime) -> Refund:
 
 
 def _load(refund_id: int) -> Refund:
-    return Refund.objects.select_related("payment", "cancellation").get(pk=refund_id)
+    refund = Refund.objects.select_related("payment", "cancellation__order").get(pk=refund_id)
+    bind_order(refund.cancellation.order.number)
+    return refund
 
 
 def _lease_is_over(refund: Refund, now: datetime) -> bool:
