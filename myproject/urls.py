@@ -15,5 +15,7 @@ urlpatterns = [
     path("", include("myproject.operations.urls")),
 ]
 
+handler400 = "myproject.api.problems.bad_request"
+handler403 = "myproject.api.problems.forbidden"
 handler404 = "myproject.api.problems.not_found"
 handler500 = "myproject.api.problems.server_error"

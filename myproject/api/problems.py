@@ -7,10 +7,12 @@ from http import HTTPStatus
 from typing import Any
 
 import structlog
-from django.core.exceptions import PermissionDenied
+from django.conf import settings
+from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from rest_framework import exceptions
+from rest_framework.renderers import JSONRenderer
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
@@ -53,6 +55,16 @@ def _field_errors(detail: Any, path: str = "") -> Iterator[dict[str, str]]:
         yield {"field": path, "detail": str(detail)}
 
 
+class BodyTooLarge(exceptions.APIException):
+    """The body is over the limit, which the sentence names."""
+
+    status_code = 413
+    default_code = "too_large"
+
+    def __init__(self) -> None:
+        super().__init__(f"The body of a request has at most {settings.DATA_UPLOAD_MAX_MEMORY_SIZE} bytes.")
+
+
 def _from_app_error(error: AppError) -> Response:
     errors = [{"field": str(error.fields["field"]), "detail": error.message}] if "field" in error.fields else None
     detail = error.message if error.reader == "caller" else "The request could not be completed now; try again later."
@@ -68,33 +80,16 @@ def _from_app_error(error: AppError) -> Response:
     return response
 
 
-def problem_handler(error: Exception, context: dict[str, Any]) -> Response | None:
-    """Turn an exception of a view into a problem; None (a plain 500) for what nobody expected."""
-    set_rollback()
-    if isinstance(error, OperationalError | InterfaceError):  # a deadlock, a lock wait, a lost connection
-        logger.warning("database could not do it now", error=str(error))
-        error = RetryableError("The database could not do it now.", retry_after=1)
-    if isinstance(error, AppError):
-        return _from_app_error(error)
-    if isinstance(error, MoneyError):
-        field = str(error).partition(":")[0]
-        errors = [{"field": field, "detail": str(error)}]
-        body = problem_body(status=422, code="invalid_input", detail=str(error), errors=errors)
-        return Response(body, status=422, content_type=CONTENT_TYPE)
-    if isinstance(error, Http404):
-        error = exceptions.NotFound("There is no such thing, or it is not yours to see.")
-    elif isinstance(error, PermissionDenied):
-        error = exceptions.PermissionDenied()
-    if not isinstance(error, exceptions.APIException):
-        return None
-    if isinstance(error, exceptions.ValidationError):
-        errors = list(_field_errors(error.detail))
-        detail = f"{len(errors)} field{'s' if len(errors) != 1 else ''} cannot be accepted; `errors` names each."
-        body = problem_body(status=422, code="invalid_input", detail=detail, errors=errors)
-        return Response(body, status=422, content_type=CONTENT_TYPE)
-    code = str(error.default_code)
+def _from_validation(error: exceptions.ValidationError) -> Response:
+    errors = list(_field_errors(error.detail))
+    detail = f"{len(errors)} field{'s' if len(errors) != 1 else ''} cannot be accepted; `errors` names each."
+    body = problem_body(status=422, code="invalid_input", detail=detail, errors=errors)
+    return Response(body, status=422, content_type=CONTENT_TYPE)
+
+
+def _from_api_exception(error: exceptions.APIException) -> Response:
     response = Response(
-        problem_body(status=error.status_code, code=code, detail=str(error.detail)),
+        problem_body(status=error.status_code, code=str(error.default_code), detail=str(error.detail)),
         status=error.status_code,
         content_type=CONTENT_TYPE,
     )
@@ -107,12 +102,61 @@ def problem_handler(error: Exception, context: dict[str, Any]) -> Response | Non
     return response
 
 
+def _translated(error: Exception) -> Exception:
+    """Return the API's own exception for one of Django's or of the database's; others as they are."""
+    if isinstance(error, OperationalError | InterfaceError):  # a deadlock, a lock wait, a lost connection
+        logger.warning("database could not do it now", error=str(error))
+        return RetryableError("The database could not do it now.", retry_after=1)
+    if isinstance(error, Http404):
+        return exceptions.NotFound("There is no such thing, or it is not yours to see.")
+    if isinstance(error, PermissionDenied):
+        return exceptions.PermissionDenied()
+    if isinstance(error, RequestDataTooBig):
+        return BodyTooLarge()
+    if isinstance(error, SuspiciousOperation):
+        return exceptions.ParseError()
+    return error
+
+
+def problem_handler(error: Exception, context: dict[str, Any]) -> Response | None:
+    """Turn an exception of a view into a problem; None (a plain 500) for what nobody expected."""
+    set_rollback()
+    request = context.get("request")
+    if request is not None:  # a problem is JSON, whatever the view renders otherwise
+        request.accepted_renderer, request.accepted_media_type = JSONRenderer(), JSONRenderer.media_type
+    error = _translated(error)
+    if isinstance(error, AppError):
+        return _from_app_error(error)
+    if isinstance(error, MoneyError):
+        field = str(error).partition(":")[0]
+        errors = [{"field": field, "detail": str(error)}]
+        body = problem_body(status=422, code="invalid_input", detail=str(error), errors=errors)
+        return Response(body, status=422, content_type=CONTENT_TYPE)
+    if isinstance(error, exceptions.ValidationError):
+        return _from_validation(error)
+    if isinstance(error, exceptions.APIException):
+        return _from_api_exception(error)
+    return None
+
+
 def _plain(request: HttpRequest, status: int, code: str, detail: str) -> HttpResponse:
     if request.path.startswith(("/api/", "/webhooks/")):
         return JsonResponse(
             problem_body(status=status, code=code, detail=detail), status=status, content_type=CONTENT_TYPE
         )
     return HttpResponse(f"<h1>{HTTPStatus(status).phrase}</h1><p>{detail}</p>", status=status)
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Answer a request that Django refuses before any view sees it: a wrong host, a body over the limit."""
+    if isinstance(exception, RequestDataTooBig):
+        return _plain(request, 413, BodyTooLarge.default_code, str(BodyTooLarge().detail))
+    return _plain(request, 400, "bad_request", "The request cannot be accepted as it was sent.")
+
+
+def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Answer a request that the caller may not make."""
+    return _plain(request, 403, "permission_denied", "You may not do this.")
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from celery.result import AsyncResult
+from celery.states import PENDING, READY_STATES
+from django.conf import settings
 
 from myproject.accounts.models import User
 from myproject.api.models import TaskReceipt
 from myproject.errors import NotFound
+
+#: State of a task that the result backend knows nothing of any more.
+EXPIRED = "EXPIRED"
 
 
 def record_receipt(*, task_id: str, task_name: str, user: User, subject: str, now: datetime) -> TaskReceipt:
@@ -21,23 +26,26 @@ def record_receipt(*, task_id: str, task_name: str, user: User, subject: str, no
     return receipt
 
 
-def read_task(*, task_id: str, user: User) -> dict[str, Any]:
+def read_task(*, task_id: str, user: User, now: datetime) -> dict[str, Any]:
     """Return id, name, subject and state of a task that `user` started.
 
     `progress` is the meta of a PROGRESS state; `error` is the class of a failure without its text, which may repeat
-    arguments. Raises NotFound for tasks that are not the user's.
+    arguments. The backend says PENDING of a task whose result it dropped, too: once the receipt is older than results
+    are kept, that is told as EXPIRED. Raises NotFound for tasks that are not the user's.
     """
     receipt = TaskReceipt.objects.filter(task_id=task_id, user=user).first()
     if receipt is None:
         raise NotFound("There is no such task, or it is not yours to see.")
     result: AsyncResult[Any] = AsyncResult(task_id)
     state: str = result.state
+    if state == PENDING and now - receipt.created_at > timedelta(seconds=settings.CELERY_RESULT_EXPIRES):
+        state = EXPIRED
     return {
         "id": task_id,
         "name": receipt.task_name,
         "subject": receipt.subject,
         "state": state,
-        "ready": result.ready(),
+        "ready": state == EXPIRED or state in READY_STATES,
         "progress": result.info if state == "PROGRESS" and isinstance(result.info, dict) else None,
         "error": type(result.result).__name__ if state == "FAILURE" else None,
         "created_at": receipt.created_at,

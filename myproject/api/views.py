@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 from django.contrib.auth import authenticate
+from django.utils import timezone
 from drf_spectacular.utils import extend_schema, extend_schema_view
 from knox.models import get_token_model
 from knox.views import LogoutView
@@ -39,8 +40,12 @@ class TaskStateSerializer(serializers.Serializer[Any]):
     id = serializers.CharField()
     name = serializers.CharField()
     subject = serializers.CharField()
-    state = serializers.CharField(help_text="PENDING, STARTED, PROGRESS, RETRY, SUCCESS, FAILURE or REVOKED.")
-    ready = serializers.BooleanField()
+    state = serializers.CharField(
+        help_text="PENDING, STARTED, PROGRESS, RETRY, SUCCESS, FAILURE, REVOKED or EXPIRED. EXPIRED: the task was "
+        "started longer ago than results are kept and nothing is known of it any more; ask its subject, for example "
+        "the order, what became of it."
+    )
+    ready = serializers.BooleanField(help_text="Whether there is nothing to wait for: it ended, or it is EXPIRED.")
     progress = serializers.JSONField(allow_null=True)
     error = serializers.CharField(allow_null=True)
     created_at = serializers.DateTimeField()
@@ -52,9 +57,17 @@ class TokenView(APIView):
     permission_classes = (AllowAny,)
     authentication_classes = ()
 
+    def get_authenticate_header(self, request: Request) -> str:
+        """Name the scheme in the 401 of wrong credentials; without authentication classes nobody else would."""
+        return "Token"
+
     @extend_schema(request=CredentialsSerializer, responses=TokenSerializer, operation_id="create_token")
     def post(self, request: Request) -> Response:
-        """Return a new token for `Authorization: Token ...`."""
+        """Return a new token for `Authorization: Token ...`.
+
+        The one POST that makes something and takes no `Idempotency-Key`: answers under a key are stored, and a token
+        must not be. A request that is sent again gets another token; the first stays valid until it is given back.
+        """
         credentials = CredentialsSerializer(data=request.data)
         credentials.is_valid(raise_exception=True)
         user = authenticate(
@@ -80,4 +93,4 @@ class TaskView(APIView):
     def get(self, request: Request, task_id: str) -> Response:
         """Return the state; another user's task is a 404."""
         user = cast(User, request.user)  # the default permission lets nobody else in
-        return Response(TaskStateSerializer(read_task(task_id=task_id, user=user)).data)
+        return Response(TaskStateSerializer(read_task(task_id=task_id, user=user, now=timezone.now())).data)

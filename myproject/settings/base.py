@@ -11,7 +11,16 @@ import dj_database_url
 import django_stubs_ext
 from django.core.exceptions import ImproperlyConfigured
 
-from myproject.environment import client_url, neighbour_database, read, read_choice, read_positive, read_redis
+from myproject.environment import (
+    client_url,
+    neighbour_database,
+    read,
+    read_between,
+    read_choice,
+    read_positive,
+    read_redis,
+    read_web_url,
+)
 from myproject.logging import logging_settings
 
 from .celery import *
@@ -27,7 +36,7 @@ INSECURE_SECRET_KEY = "insecure-key-for-development-only"  # production refuses 
 SECRET_KEY = read("str", "SECRET_KEY", INSECURE_SECRET_KEY, allowed="50 or more random characters", secret=True)
 ALLOWED_HOSTS = read("list", "ALLOWED_HOSTS", ["127.0.0.1", "localhost", "[::1]"], allowed="host names with commas")
 CSRF_TRUSTED_ORIGINS = read("list", "CSRF_TRUSTED_ORIGINS", [], allowed="origins with commas")
-SITE_URL = read("str", "SITE_URL", "http://127.0.0.1:8000", allowed="http(s)://host:port").rstrip("/")
+SITE_URL = read_web_url("SITE_URL", "http://127.0.0.1:8000")
 
 INSTALLED_APPS = [
     "django.contrib.admin",
@@ -95,7 +104,13 @@ DATABASE_URL = read(
 
 def read_database(url: str) -> dict[str, Any]:
     """Return Django's database settings for `url`, with what each server needs for safe concurrent writes."""
-    settings: dict[str, Any] = dict(dj_database_url.parse(url, conn_max_age=60, conn_health_checks=True))
+    allowed = "sqlite:///path or mysql://user:password@host:port/name"
+    try:
+        settings: dict[str, Any] = dict(dj_database_url.parse(url, conn_max_age=60, conn_health_checks=True))
+    except ValueError:  # its text may hold a part of the password
+        raise ImproperlyConfigured(
+            f"DATABASE_URL: read an unknown scheme or a wrong port; allowed is {allowed}."
+        ) from None
     options: dict[str, Any] = settings.setdefault("OPTIONS", {})
     if settings["ENGINE"].endswith("sqlite3"):
         # IMMEDIATE takes the write lock at BEGIN: a deferred transaction that turns writer fails at once instead of
@@ -116,7 +131,7 @@ def read_database(url: str) -> dict[str, Any]:
         options["charset"] = "utf8mb4"
         options["init_command"] = "SET sql_mode='STRICT_ALL_TABLES', innodb_lock_wait_timeout=10"
     else:
-        raise ImproperlyConfigured("DATABASE_URL: allowed is sqlite:///path or mysql://user:password@host:port/name.")
+        raise ImproperlyConfigured(f"DATABASE_URL: read another kind of database; allowed is {allowed}.")
     return settings
 
 
@@ -158,7 +173,11 @@ REST_FRAMEWORK = {
     "DEFAULT_SCHEMA_CLASS": "myproject.api.schema.ProblemAutoSchema",
     "DEFAULT_THROTTLE_CLASSES": ["myproject.api.throttles.UserThrottle", "myproject.api.throttles.AnonymousThrottle"],
     # A person clicks; a marketplace feed pours. The service account is not throttled (its permission exempts it).
-    "DEFAULT_THROTTLE_RATES": {"user": "600/min", "anon": "120/min"},
+    # Ten tries a minute are more than anybody who forgot a password makes, and too few to guess one.
+    "DEFAULT_THROTTLE_RATES": {"user": "600/min", "anon": "120/min", "credentials": "10/min"},
+    # How many proxies in front of the site add to X-Forwarded-For. Anybody can send that header, so with 0 it is not
+    # looked at; behind one proxy it must be 1, or all visitors share one address.
+    "NUM_PROXIES": read_between("NUM_PROXIES", 0, low=0, high=10, what="the number of proxies in front of the site"),
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "Commerce backend",

@@ -23,7 +23,7 @@ from orders.actions.cancel_requests import (
     import_cancellation,
     request_cancellation,
 )
-from orders.api.common import IDEMPOTENCY_KEY, MayImportOrders, actor_of, user_of
+from orders.api.common import MayImportOrders, actor_of, user_of
 from orders.api.imports import MAX_LINES, MAX_UNITS
 from orders.models import Cancellation, CancellationRequest
 from orders.queries.orders import find_order, sum_cancelled
@@ -91,17 +91,10 @@ class CancellationImportView(APIView):
         operation_id="import_cancellation",
         request=CancellationImportSerializer,
         responses={200: ImportedCancellationSerializer, 202: ImportedCancellationSerializer},
-        parameters=[IDEMPOTENCY_KEY],
     )
-    def post(self, request: Request) -> Response:
+    @idempotent(body=CancellationImportSerializer)
+    def post(self, request: Request, given: dict[str, Any]) -> Response:
         """Take over one document. 202 for a new one, 200 for the same again, 409 for another under its number."""
-        data = CancellationImportSerializer(data=request.data)
-        data.is_valid(raise_exception=True)
-        return self._take_over(request, data.validated_data)
-
-    @idempotent()
-    def _take_over(self, request: Request, given: dict[str, Any]) -> Response:
-        """Do the part that needs the transaction; reading the body took none."""
         made, created = import_cancellation(
             source=given["source"],
             number=given["number"],
@@ -195,7 +188,6 @@ class OrderCancellationView(generics.ListAPIView[Cancellation]):
         operation_id="cancel_order",
         request=CancellationWishSerializer,
         responses={202: AcceptedCancellationSerializer},
-        parameters=[IDEMPOTENCY_KEY],
     )
     @idempotent()
     def post(self, request: Request, pk: int) -> Response:

@@ -65,7 +65,7 @@ class CartLineView(APIView):
         wanted.is_valid(raise_exception=True)
         return self._set(request, sku, wanted.validated_data["quantity"])
 
-    @extend_schema(operation_id="delete_cart_line", request=None, responses=CartSerializer)
+    @extend_schema(operation_id="delete_cart_line", request=None, responses={200: CartSerializer})
     def delete(self, request: Request, sku: str) -> Response:
         """Take the article out; one that is not in the cart is no error."""
         return self._set(request, sku, 0)

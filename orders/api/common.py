@@ -1,26 +1,16 @@
-"""What the endpoints of orders share: who asks, and how the documents describe it."""
+"""What the endpoints of orders share: who asks."""
 
 from __future__ import annotations
 
 from typing import cast
 
 import structlog
-from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from myproject.accounts.models import User
 from orders.queries.orders import IMPORT_PERMISSION
-
-IDEMPOTENCY_KEY = OpenApiParameter(
-    name="Idempotency-Key",
-    type=OpenApiTypes.STR,
-    location=OpenApiParameter.HEADER,
-    required=True,
-    description="New for each new request, the same when a request is sent again: its work is done once.",
-)
 
 
 class MayImportOrders(BasePermission):

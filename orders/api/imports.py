@@ -15,7 +15,7 @@ from myproject.api.idempotency import idempotent
 from myproject.money import EXPONENTS, format_minor
 from orders.actions.customers import CustomerData
 from orders.actions.importing import LineData, import_order
-from orders.api.common import IDEMPOTENCY_KEY, MayImportOrders, actor_of, request_id
+from orders.api.common import MayImportOrders, actor_of, request_id
 from orders.models import LineKind, Order
 from orders.states import OrderStatus
 
@@ -79,17 +79,10 @@ class OrderImportView(APIView):
         operation_id="import_order",
         request=OrderImportSerializer,
         responses={200: ImportedOrderSerializer, 201: ImportedOrderSerializer},
-        parameters=[IDEMPOTENCY_KEY],
     )
-    def post(self, request: Request) -> Response:
+    @idempotent(body=OrderImportSerializer)
+    def post(self, request: Request, given: dict[str, Any]) -> Response:
         """Take over one order. 201 for a new one, 200 for the same again, 409 for another under its number."""
-        data = OrderImportSerializer(data=request.data)
-        data.is_valid(raise_exception=True)
-        return self._take_over(request, data.validated_data)
-
-    @idempotent()
-    def _take_over(self, request: Request, given: dict[str, Any]) -> Response:
-        """Do the part that needs the transaction; reading the body took none."""
         customer = given.pop("customer")
         lines = given.pop("lines")
         order, created = import_order(

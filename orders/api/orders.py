@@ -16,7 +16,7 @@ from myproject.api.idempotency import idempotent
 from myproject.money import format_minor
 from orders.actions.payments import start_payment
 from orders.actions.place import place_order
-from orders.api.common import IDEMPOTENCY_KEY, actor_of, user_of
+from orders.api.common import actor_of, user_of
 from orders.models import Order, OrderEvent, OrderLine, Payment
 from orders.queries.orders import find_order, visible_orders
 from orders.states import PaymentStatus
@@ -114,7 +114,6 @@ class OrderListView(generics.ListAPIView[Order]):
         operation_id="place_order",
         request=CheckoutSerializer,
         responses={201: OrderSerializer},
-        parameters=[IDEMPOTENCY_KEY],
     )
     @idempotent()
     def post(self, request: Request) -> Response:
@@ -152,9 +151,7 @@ class OrderEventListView(generics.ListAPIView[OrderEvent]):
 class OrderPaymentView(APIView):
     """Paying an order."""
 
-    @extend_schema(
-        operation_id="start_payment", request=None, responses={201: PaymentSerializer}, parameters=[IDEMPOTENCY_KEY]
-    )
+    @extend_schema(operation_id="start_payment", request=None, responses={201: PaymentSerializer})
     @idempotent(atomic=False)
     def post(self, request: Request, pk: int) -> Response:
         """Open the provider's page for the order; asked again, the open one is returned."""

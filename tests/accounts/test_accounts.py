@@ -8,8 +8,9 @@ from datetime import timedelta
 import pytest
 from django.contrib.sessions.models import Session
 from django.core import mail
-from django.test import override_settings
+from django.test import Client, override_settings
 from django.utils import timezone
+from knox.models import get_token_model
 from rest_framework.test import APIClient
 
 from myproject.accounts.actions import ensure_admin, ensure_service_account
@@ -79,7 +80,8 @@ def test_a_person_signs_in_and_out_by_token():
 def test_a_wrong_password_and_an_unknown_address_look_alike(email, password):
     User.objects.create_user("anna@example.com", PASSWORD)
     answer = APIClient().post("/api/auth/token", {"email": email, "password": password}, format="json")
-    assert answer.status_code in {401, 403}
+    assert answer.status_code == 401
+    assert answer["WWW-Authenticate"] == "Token"
     assert answer.json()["detail"] == "Mail address and password do not belong together."
 
 
@@ -101,6 +103,28 @@ def test_a_service_account_has_one_token_its_permission_and_no_password():
     assert client.get("/api/tasks/unknown").status_code == 404
     client.credentials(HTTP_AUTHORIZATION="Token " + "f" * 64)
     assert client.get("/api/tasks/unknown").status_code == 401
+
+
+def test_a_service_account_does_not_sign_in_by_password():
+    user = User.objects.create_user("feeds@example.com", PASSWORD, is_service=True, is_staff=True)
+    answer = APIClient().post("/api/auth/token", {"email": user.email, "password": PASSWORD}, format="json")
+    assert answer.status_code == 401
+    assert get_token_model().objects.count() == 0
+
+    browser = Client()
+    page = browser.post("/admin/login/", {"username": user.email, "password": PASSWORD, "next": "/admin/"})
+    assert page.status_code == 200  # the form again
+    assert not browser.login(username=user.email, password=PASSWORD)
+    assert Session.objects.count() == 0
+
+
+def test_a_person_who_becomes_a_service_account_is_signed_out():
+    user = User.objects.create_user("ops@example.com", PASSWORD, is_staff=True)
+    browser = Client()
+    assert browser.login(username=user.email, password=PASSWORD)
+    assert browser.get("/admin/").status_code == 200
+    User.objects.update(is_service=True)
+    assert browser.get("/admin/").status_code == 302
 
 
 def test_the_nightly_clean_up_deletes_what_expired_and_nothing_else():

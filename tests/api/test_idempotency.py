@@ -39,7 +39,7 @@ class WorkView(APIView):
 class OutsideView(WorkView):
     """Calls the outside world, so its record is not part of one transaction."""
 
-    post = idempotent(atomic=False)(WorkView.post.__wrapped__)
+    post = idempotent(atomic=False)(WorkView.post.__wrapped__)  # type: ignore[attr-defined]
 
 
 @pytest.fixture(autouse=True)

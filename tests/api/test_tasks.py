@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from celery import current_app
 from celery.result import AsyncResult
@@ -52,6 +54,31 @@ def test_a_failure_is_told_by_its_kind_and_not_by_its_text(anna, client):
     body = client.get("/api/tasks/t1").json()
     assert (body["state"], body["error"]) == ("FAILURE", "ValueError")
     assert "4111" not in str(body)
+
+
+def make_it_old(settings):
+    settings.CELERY_RESULT_EXPIRES = 3600
+    TaskReceipt.objects.update(created_at=timezone.now() - timedelta(days=9))
+
+
+def test_a_task_whose_result_was_dropped_is_expired_and_not_pending(anna, client, settings):
+    receipt(anna, task_id="nine-days-old")
+    make_it_old(settings)
+    body = client.get("/api/tasks/nine-days-old").json()
+    assert (body["state"], body["ready"], body["error"]) == ("EXPIRED", True, None)
+
+
+def test_a_task_that_is_still_known_keeps_its_state_however_old(anna, client, settings):
+    receipt(anna, task_id="known")
+    make_it_old(settings)
+    store("known", None, "SUCCESS")
+    assert client.get("/api/tasks/known").json()["state"] == "SUCCESS"
+
+
+def test_a_task_that_was_just_sent_is_pending(anna, client):
+    receipt(anna, task_id="new")
+    body = client.get("/api/tasks/new").json()
+    assert (body["state"], body["ready"]) == ("PENDING", False)
 
 
 def test_another_users_task_and_an_unknown_one_are_both_not_found(client):
