@@ -23,6 +23,10 @@ class CodeField(models.CharField):  # type: ignore[type-arg]  # settings import 
             parameters["collation"] = "utf8mb4_nopad_bin" if mariadb else "utf8mb4_0900_bin"
         return parameters
 
+    def formfield(self, **kwargs: Any) -> Any:
+        """Return a form field that keeps blanks at the ends: "S0 " is another code than "S0"."""
+        return super().formfield(**{"strip": False, **kwargs})
+
 
 class TimestampedModel(models.Model):
     """When a row was made and last changed, in UTC."""
