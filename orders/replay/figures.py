@@ -49,7 +49,6 @@ class ProviderFigures:
 
     captured: int
     refunded: int
-    refunds_accepted: int
     refunds_succeeded: int
 
 
@@ -228,7 +227,6 @@ def read_provider(*, base_url: str, api_key: str, merchant_id: str) -> dict[str,
         line["order_id"]: ProviderFigures(
             captured=to_minor(Decimal(line["captured"]), line["currency"]),
             refunded=to_minor(Decimal(line["refunded"]), line["currency"]),
-            refunds_accepted=line["refunds_accepted"],
             refunds_succeeded=line["refunds_succeeded"],
         )
         for line in response.json()["orders"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -151,19 +151,18 @@ def _compare_money(plan: BatchPlan, platform: PlatformFigures, provider: list[Pr
     adjusted = _money(sum(adjustment.amount for adjustment in plan.adjustments))
     provider_captured = _money(sum(line.captured for line in provider))
     provider_refunded = _money(sum(line.refunded for line in provider))
-    legs = Counter(accepted=platform.refund_legs)
-    recorded = Counter(accepted=sum(line.refunds_accepted for line in provider))
+    paid_out = sum(line.refunds_succeeded for line in provider)
     return [
         Comparison("captured", "file", "platform", sold, _money(platform.captured)),
         Comparison("captured", "platform", "provider", _money(platform.captured), provider_captured),
         Comparison("refunded", "file", "platform", refunded, _money(platform.refunded)),
         Comparison("refunded", "platform", "provider", _money(platform.refunded), provider_refunded),
         Comparison(
-            "refunds accepted, each once",
+            "refunds paid out, each once",
             "platform",
             "provider",
-            Decimal(legs["accepted"]),
-            Decimal(recorded["accepted"]),
+            Decimal(platform.refund_legs),
+            Decimal(paid_out),
             Unit.COUNT,
         ),
         Comparison("price difference", "file", "platform", difference, _money(platform.price_difference)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import sys
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +28,8 @@ RECONCILED, COULD_NOT_START, DIFFERENT, ROWS_REJECTED, INTERRUPTED = 0, 2, 3, 4,
 WORKERS = 4
 """Threads that send. Their work is waiting: four keep two web processes busy and leave the cores to the workers."""
 
-PATIENCE = 300
-"""Seconds without any progress before a run gives up; the sweep, which runs every minute, gets several chances."""
+PATIENCE = 420
+"""Seconds without any progress before a run gives up; the sweep tries a refund that the provider failed after 300."""
 
 
 class Command(BaseCommand):
@@ -93,10 +93,9 @@ def _console(*, stderr: bool) -> Console:
 
 
 def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError(text)
-    return number
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise ArgumentTypeError(f"read {text!r}; allowed is a whole number above 0")
+    return int(text)
 
 
 def _read_connections() -> Connections:

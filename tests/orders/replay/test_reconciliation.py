@@ -72,7 +72,6 @@ def make_provider(platform: PlatformFigures) -> dict[str, ProviderFigures]:
         provider_id: ProviderFigures(
             captured=order.captured,
             refunded=order.refunded,
-            refunds_accepted=legs.get(provider_id, 0),
             refunds_succeeded=legs.get(provider_id, 0),
         )
         for order in platform.orders.values()
@@ -104,7 +103,7 @@ def test_a_platform_that_did_all_that_was_asked_reconciles(plan: BatchPlan) -> N
 
 def test_orders_of_other_batches_at_the_provider_are_left_out(plan: BatchPlan) -> None:
     platform = make_platform(plan)
-    provider = make_provider(platform) | {"Pother": ProviderFigures(99, 99, 9, 9)}
+    provider = make_provider(platform) | {"Pother": ProviderFigures(99, 99, 9)}
 
     assert reconcile(plan=plan, platform=platform, provider=provider, work=make_work(plan)).reconciled
 
@@ -118,7 +117,7 @@ Change = Callable[[PlatformFigures], PlatformFigures]
         (lambda figures: replace(figures, order_lines=figures.order_lines - 1), ["order lines"], "0"),
         (lambda figures: replace(figures, requests=figures.requests + 1), ["cancellation documents"], "0"),
         (lambda figures: replace(figures, unmatched_lines=0), ["unmatched lines"], "0"),
-        (lambda figures: replace(figures, refund_legs=99), ["refunds accepted, each once"], "0"),
+        (lambda figures: replace(figures, refund_legs=99), ["refunds paid out, each once"], "0"),
         (lambda figures: replace(figures, ledger_clearing=0), ["provider clearing account"], "82.77"),
         (lambda figures: replace(figures, ledger_imbalance=1), ["sum of all ledger entries"], "0.01"),
         (lambda figures: replace(figures, write_offs=4), ["write-offs, units"], "0"),
