@@ -14,7 +14,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "myproject.settings")
 
 install()
 
-FIXUPS = {"myproject.jobs.database:fixup"}  # in place of Celery's own, which connects to the database for every task
+FIXUPS = ["myproject.jobs.database:fixup"]  # in place of Celery's own, which connects to the database for every task
 
 app = Celery("myproject", fixups=FIXUPS)
 app.config_from_object("django.conf:settings", namespace="CELERY")

@@ -14,6 +14,7 @@ from rest_framework.views import APIView
 
 from myproject.accounts.actions import register_user
 from myproject.api.idempotency import idempotent
+from myproject.api.throttles import CredentialsThrottle
 
 
 class RegistrationSerializer(serializers.Serializer[Any]):
@@ -36,6 +37,7 @@ class RegistrationView(APIView):
 
     permission_classes = (AllowAny,)
     authentication_classes = ()
+    throttle_classes = (CredentialsThrottle,)
 
     @extend_schema(request=RegistrationSerializer, responses={201: AccountSerializer}, operation_id="create_user")
     @idempotent()

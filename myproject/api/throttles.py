@@ -37,3 +37,9 @@ class UserThrottle(_OpenOnFailure, UserRateThrottle):
 
 class AnonymousThrottle(_OpenOnFailure, AnonRateThrottle):
     """Per address of those who are not signed in."""
+
+
+class CredentialsThrottle(_OpenOnFailure, AnonRateThrottle):
+    """Per address, for signing in and signing up together: guessing passwords and making accounts are slow."""
+
+    scope = "credentials"

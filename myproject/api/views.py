@@ -18,6 +18,7 @@ from rest_framework.views import APIView
 
 from myproject.accounts.models import User
 from myproject.api.receipts import read_task
+from myproject.api.throttles import CredentialsThrottle
 
 
 class CredentialsSerializer(serializers.Serializer[Any]):
@@ -56,6 +57,7 @@ class TokenView(APIView):
 
     permission_classes = (AllowAny,)
     authentication_classes = ()
+    throttle_classes = (CredentialsThrottle,)
 
     def get_authenticate_header(self, request: Request) -> str:
         """Name the scheme in the 401 of wrong credentials; without authentication classes nobody else would."""

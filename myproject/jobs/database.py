@@ -12,7 +12,7 @@ import os
 from typing import Any
 
 from celery import Celery
-from celery.fixups.django import DjangoFixup, DjangoWorkerFixup
+from celery.fixups.django import DjangoFixup, DjangoWorkerFixup  # type: ignore[attr-defined]
 from django.db import connections
 
 
@@ -33,6 +33,8 @@ class PersistentWorkerFixup(DjangoWorkerFixup):
 class PersistentFixup(DjangoFixup):
     """Celery's Django fixup with the worker's part replaced."""
 
+    _worker_fixup: DjangoWorkerFixup | None
+
     @property
     def worker_fixup(self) -> DjangoWorkerFixup:
         """The worker's part, made when it is first asked for: it reads Django's settings."""
@@ -47,4 +49,8 @@ class PersistentFixup(DjangoFixup):
 
 def fixup(app: Celery) -> PersistentFixup | None:
     """Install the fixup on `app` (the signature that `Celery(fixups=...)` expects)."""
-    return PersistentFixup(app).install() if os.environ.get("DJANGO_SETTINGS_MODULE") else None
+    if not os.environ.get("DJANGO_SETTINGS_MODULE"):
+        return None
+    installed = PersistentFixup(app)
+    installed.install()
+    return installed

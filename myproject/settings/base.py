@@ -158,7 +158,10 @@ AUTH_PASSWORD_VALIDATORS = [
 LOGIN_URL = "admin:login"
 
 # --- API ----------------------------------------------------------------------------------------------------------
-REST_FRAMEWORK = {
+# A person clicks; a marketplace feed pours. The service account is not throttled (its permission exempts it). Ten tries
+# a minute are more than anybody who forgot a password makes, and too few to guess one.
+THROTTLE_RATES = {"user": "600/min", "anon": "120/min", "credentials": "10/min"}
+REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "knox.auth.TokenAuthentication",
         "rest_framework.authentication.SessionAuthentication",
@@ -172,9 +175,7 @@ REST_FRAMEWORK = {
     "EXCEPTION_HANDLER": "myproject.api.problems.problem_handler",
     "DEFAULT_SCHEMA_CLASS": "myproject.api.schema.ProblemAutoSchema",
     "DEFAULT_THROTTLE_CLASSES": ["myproject.api.throttles.UserThrottle", "myproject.api.throttles.AnonymousThrottle"],
-    # A person clicks; a marketplace feed pours. The service account is not throttled (its permission exempts it).
-    # Ten tries a minute are more than anybody who forgot a password makes, and too few to guess one.
-    "DEFAULT_THROTTLE_RATES": {"user": "600/min", "anon": "120/min", "credentials": "10/min"},
+    "DEFAULT_THROTTLE_RATES": THROTTLE_RATES,
     # How many proxies in front of the site add to X-Forwarded-For. Anybody can send that header, so with 0 it is not
     # looked at; behind one proxy it must be 1, or all visitors share one address.
     "NUM_PROXIES": read_between("NUM_PROXIES", 0, low=0, high=10, what="the number of proxies in front of the site"),

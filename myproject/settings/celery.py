@@ -13,10 +13,20 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from celery.schedules import crontab
-from django.core.exceptions import ImproperlyConfigured
 from kombu import Exchange, Queue
 
-from myproject.environment import neighbour_database, read, read_positive, read_redis
+from myproject.environment import (
+    neighbour_database,
+    read,
+    read_broker,
+    read_positive,
+    read_queue_name,
+    read_rate,
+    read_redis,
+    read_result_backend,
+    read_time_zone,
+    refuse,
+)
 from myproject.jobs.aliases import resolve
 
 # --- Priorities ---------------------------------------------------------------------------------------------------
@@ -56,8 +66,15 @@ class QueueSpec:
     app: str = "myproject"
 
 
+# Names that no variable may take, because they are taken already.
+_TAKEN = {"orders", "reports", "default", "fast_queue"}
+
+
 def _queue_name(variable: str, default: str) -> str:
-    name: str = read("str", variable, default, allowed="a queue name")
+    name = read_queue_name(variable, default)
+    if name in _TAKEN:
+        raise refuse(variable, name, allowed=f"a name that no other queue has (taken: {', '.join(sorted(_TAKEN))})")
+    _TAKEN.add(name)
     return name
 
 
@@ -193,14 +210,18 @@ def declared_queues(app: str) -> tuple[Queue, ...]:
 
 # --- Broker and results -------------------------------------------------------------------------------------------
 _REDIS_URL = read_redis("REDIS", default_database=0)
-CELERY_BROKER_URL = read("str", "CELERY_BROKER_URL", _REDIS_URL, allowed="redis:// or amqp://", secret=True)
-CELERY_RESULT_BACKEND = read(
-    "str", "CELERY_RESULT_BACKEND", neighbour_database(_REDIS_URL, 1), allowed="a result backend", secret=True
-)
+CELERY_BROKER_URL = read_broker("CELERY_BROKER_URL", _REDIS_URL)
+CELERY_RESULT_BACKEND = read_result_backend("CELERY_RESULT_BACKEND", neighbour_database(_REDIS_URL, 1))
 ABANDON_CART_BROKER_URL = read_redis("ABANDON_CART_REDIS", default_database=3)
 
 # A task that runs longer than this is delivered again, so it stands above every time limit with room to spare.
 VISIBILITY_TIMEOUT = read_positive("CELERY_VISIBILITY_TIMEOUT", 3600, unit="seconds")
+if max(queue.limits.hard for queue in QUEUES) >= VISIBILITY_TIMEOUT:
+    raise refuse(
+        "CELERY_VISIBILITY_TIMEOUT",
+        VISIBILITY_TIMEOUT,
+        allowed=f"more than {max(queue.limits.hard for queue in QUEUES)} seconds, the longest time limit of a task",
+    )
 CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = (
     {}
     if CELERY_BROKER_URL.startswith("amqp")
@@ -254,19 +275,19 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False  # structlog owns the logs
 CELERY_CONTROL_QUEUE_EXPIRES = 300.0  # replies to inspect that nobody fetched leave Redis after five minutes
 CELERY_CONTROL_QUEUE_TTL = 300.0
 CELERY_ENABLE_UTC = True
-CELERY_TIMEZONE = read("str", "CELERY_TIMEZONE", "UTC", allowed="a time zone name such as Asia/Kolkata")
+CELERY_TIMEZONE = read_time_zone("CELERY_TIMEZONE", "UTC")
 
 # --- Limits of single tasks, read from the environment as the documents name them ----------------------------------
-KINESIS_INSERT_RATE_LIMIT = read("str", "KINESIS_INSERT_RATE_LIMIT", "100/s", allowed="a Celery rate such as 100/s")
+KINESIS_INSERT_RATE_LIMIT = read_rate("KINESIS_INSERT_RATE_LIMIT", "100/s")
 # Seconds that a step of an order may take before the sweep has it done again. Every step of the path takes less than
 # one when nothing is wrong, and a call to the provider ends after 10; below that the sweep would only double work.
 SWEEP_AFTER = read("float", "SWEEP_AFTER", 60.0, allowed="a number from 0 (seconds)")
 if not 0 <= SWEEP_AFTER < 86_400:
-    raise ImproperlyConfigured(f"SWEEP_AFTER: read {SWEEP_AFTER!r}; allowed is a number from 0 to 86,399 (seconds).")
+    raise refuse("SWEEP_AFTER", SWEEP_AFTER, allowed="a number from 0 to 86,399 (seconds)")
 
 # --- Schedule -----------------------------------------------------------------------------------------------------
-# Seeds of django-celery-beat's tables; operators edit the rows in the admin.
-CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
+# Seeds of django-celery-beat's tables: made once, and from then on the operators', who edit the rows in the admin.
+CELERY_BEAT_SCHEDULER = "myproject.jobs.schedules:SeedingDatabaseScheduler"
 CELERY_BEAT_MAX_LOOP_INTERVAL = 5  # seconds until an edit in the admin is noticed
 CELERY_BEAT_SYNC_EVERY = 1  # write the last run after every fire: a killed beat repeats one at most
 CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {

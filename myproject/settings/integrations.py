@@ -5,10 +5,10 @@ from __future__ import annotations
 import dj_email_url
 from django.core.exceptions import ImproperlyConfigured
 
-from myproject.environment import read, read_positive
+from myproject.environment import read, read_positive, read_web_url
 
 # --- Juspay (payments by card and UPI, refunds) --------------------------------------------------------------------
-JUSPAY_BASE_URL = read("str", "JUSPAY_BASE_URL", "http://127.0.0.1:8100", allowed="http(s)://host").rstrip("/")
+JUSPAY_BASE_URL = read_web_url("JUSPAY_BASE_URL", "http://127.0.0.1:8010")  # where the stand-in listens
 JUSPAY_API_KEY = read("str", "JUSPAY_API_KEY", "", allowed="the API key of the dashboard", secret=True)
 JUSPAY_MERCHANT_ID = read("str", "JUSPAY_MERCHANT_ID", "", allowed="the merchant id")
 JUSPAY_CLIENT_ID = read("str", "JUSPAY_CLIENT_ID", "", allowed="the payment page's client id")
@@ -20,9 +20,14 @@ JUSPAY_TIMEOUT = read_positive("JUSPAY_TIMEOUT", 10.0, unit="seconds", kind="flo
 
 # --- Mail ---------------------------------------------------------------------------------------------------------
 EMAIL_URL = read("str", "EMAIL_URL", "console://", allowed="smtp://, console:// or file:///folder", secret=True)
-_mail = dj_email_url.parse(EMAIL_URL)
+try:
+    _mail = dj_email_url.parse(EMAIL_URL)
+except ValueError:  # its text may hold a part of the password
+    _mail = {}
 if "EMAIL_BACKEND" not in _mail:
-    raise ImproperlyConfigured("EMAIL_URL: allowed is smtp://host:port, console:// or file:///folder.")
+    raise ImproperlyConfigured(
+        "EMAIL_URL: read an unknown scheme or a wrong port; allowed is smtp://host:port, console:// or file:///folder."
+    )
 EMAIL_BACKEND = _mail["EMAIL_BACKEND"]
 EMAIL_HOST = _mail.get("EMAIL_HOST") or "localhost"
 EMAIL_PORT = _mail.get("EMAIL_PORT") or 25
@@ -36,4 +41,4 @@ DEFAULT_FROM_EMAIL = read("str", "DEFAULT_FROM_EMAIL", "shop@example.com", allow
 
 # --- Flower -------------------------------------------------------------------------------------------------------
 FLOWER_BASIC_AUTH = read("str", "FLOWER_BASIC_AUTH", "", allowed="user:password", secret=True)
-FLOWER_URL = read("str", "FLOWER_URL", "", allowed="the address where operators reach Flower")
+FLOWER_URL = read_web_url("FLOWER_URL")  # where operators reach it; the home page links there

@@ -6,8 +6,17 @@ from django.core.exceptions import ImproperlyConfigured
 
 from myproject.environment import read, read_positive
 
+from . import weaknesses
 from .base import *
-from .base import DEBUG, INSECURE_SECRET_KEY, INSTALLED_APPS, LOG_FORMAT, LOG_LEVEL, SECRET_KEY, logging_settings
+from .base import (
+    ALLOWED_HOSTS,
+    DEBUG,
+    INSTALLED_APPS,
+    LOG_FORMAT,
+    LOG_LEVEL,
+    SECRET_KEY,
+    logging_settings,
+)
 from .integrations import EMAIL_BACKEND, FLOWER_BASIC_AUTH, JUSPAY_BASE_URL
 
 ENVIRONMENT = "production"
@@ -22,16 +31,13 @@ for _name in (
 
 if DEBUG:
     raise ImproperlyConfigured("DEBUG: read true; production refuses it, because error pages show settings.")
-if SECRET_KEY == INSECURE_SECRET_KEY or len(SECRET_KEY) < 50:
-    raise ImproperlyConfigured("SECRET_KEY: read a default or short key; allowed is 50 or more random characters.")
-if ":" not in FLOWER_BASIC_AUTH or len(FLOWER_BASIC_AUTH.partition(":")[2]) < 12:
-    raise ImproperlyConfigured("FLOWER_BASIC_AUTH: allowed is user:password with 12 or more characters of password.")
-if not JUSPAY_BASE_URL.startswith("https://"):
-    raise ImproperlyConfigured("JUSPAY_BASE_URL: allowed is https:// only; the sandbox is refused in production.")
+weaknesses.check_secret_key(SECRET_KEY)
+weaknesses.check_hosts(ALLOWED_HOSTS)
+weaknesses.check_flower(FLOWER_BASIC_AUTH)
+weaknesses.check_provider(JUSPAY_BASE_URL)
+weaknesses.check_mail(EMAIL_BACKEND)
 if any(name.startswith("myproject.sandbox") for name in INSTALLED_APPS):
     raise ImproperlyConfigured("INSTALLED_APPS: myproject.sandbox is a stand-in and is refused in production.")
-if "console" in EMAIL_BACKEND or "filebased" in EMAIL_BACKEND:
-    raise ImproperlyConfigured("EMAIL_URL: allowed is smtp:// (or smtps://) in production.")
 
 SECURE_SSL_REDIRECT = read("bool", "SECURE_SSL_REDIRECT", True, allowed="true or false")
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
