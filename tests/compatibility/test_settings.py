@@ -96,7 +96,7 @@ def test_broker_and_results_can_be_named_as_celery_does(tmp_path):
         ("task_default_queue", "default"),
         ("task_default_exchange", "default"),
         ("task_default_routing_key", "default"),
-        ("beat_scheduler", "django_celery_beat.schedulers:DatabaseScheduler"),
+        ("beat_scheduler", "myproject.jobs.schedules:SeedingDatabaseScheduler"),
     ],
 )
 def test_what_the_documents_set_is_set(name, value):
