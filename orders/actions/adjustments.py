@@ -47,7 +47,7 @@ def record_adjustment(
                     currency=currency,
                     now=now,
                 )
-            logger.info("adjustment booked", adjustment=operation_key, actor=actor)
+            logger.debug("adjustment booked", adjustment=operation_key, actor=actor)
             return row, True
         except IntegrityError:  # another process with this number was first
             existing = FinancialAdjustment.objects.filter(source=source, number=number, line=line).first()

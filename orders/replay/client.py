@@ -27,7 +27,10 @@ MAIL_DOMAIN = "customers.shop.example"
 PAYMENT_TRIES = 3
 """How often the played customer presses again after the provider declined."""
 
-_MAILBOX = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,40}[A-Za-z0-9])?")
+LONGEST_MAILBOX = 40
+"""With the words before it, within the 64 characters that a mail address has before its @."""
+
+_MAILBOX = re.compile(r"[A-Za-z0-9]+([._-][A-Za-z0-9]+)*")
 
 
 class Unreachable(Exception):
@@ -142,8 +145,9 @@ class ReplayClient:
 
 
 def make_up_address(customer: str) -> str:
-    """A mail address for a customer number; other texts than numbers become a short digest."""
-    mailbox = customer if _MAILBOX.fullmatch(customer) else hashlib.sha256(customer.encode()).hexdigest()[:20]
+    """A mail address for a customer number; a text that cannot stand in an address becomes a short digest."""
+    fits = len(customer) <= LONGEST_MAILBOX and _MAILBOX.fullmatch(customer)
+    mailbox = customer if fits else hashlib.sha256(customer.encode()).hexdigest()[:20]
     return f"customer-{mailbox}@{MAIL_DOMAIN}"
 
 
@@ -216,4 +220,13 @@ def _is_worth_repeating(answer: Answer) -> bool:
 def _read_refusal(answer: Answer) -> Refused:
     problem = answer.read_object()
     sentence = problem.get("detail") or problem.get("title") or answer.body[:200].decode(errors="replace")
-    return Refused(f"{answer.status} {sentence}", code=str(problem.get("code", "")))
+    first = _find_first_error(problem.get("errors"), told=sentence)
+    return Refused(f"{answer.status} {sentence}{first and f' {first}'}", code=str(problem.get("code", "")))
+
+
+def _find_first_error(errors: object, *, told: str) -> str:
+    """The first field and its message, as `lines[0].sku: ...`; empty where ``told`` says it, or none is named."""
+    first = errors[0] if isinstance(errors, list) and errors else None
+    if not isinstance(first, dict) or not first.get("detail") or first["detail"] in told:
+        return ""
+    return f"{first['field']}: {first['detail']}" if first.get("field") else str(first["detail"])

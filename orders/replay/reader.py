@@ -34,6 +34,9 @@ MAX_UNIT_PRICE = Decimal("9999999.9999")
 PRICE_DECIMALS = 4
 """The platform keeps unit prices exact to four decimals; a finer one would be changed silently, so it is refused."""
 
+EARLIEST_YEAR = 1900
+"""Before it the retailer's zone is off by seconds, which no interface can write; an invoice is not that old anyway."""
+
 # What the columns of the platform hold; a longer text is refused, never cut.
 MAX_INVOICE_LENGTH = 64
 MAX_STOCK_CODE_LENGTH = 64
@@ -259,4 +262,6 @@ class _RowParser:
             moment = datetime.fromisoformat(text)
         except ValueError as error:
             raise BadRow(f"invoice date does not exist: {text[:40]!r}") from error
+        if moment.year < EARLIEST_YEAR:
+            raise BadRow(f"invoice date is before {EARLIEST_YEAR}: {text[:40]!r}")
         return self._moments.setdefault(text, moment.replace(tzinfo=RETAILER_ZONE))

@@ -173,6 +173,36 @@ def test_a_refusal_carries_the_platforms_own_sentence(site: FakeSite, sale: Sale
     assert len(site.requests) == 1
 
 
+def test_a_refusal_of_fields_says_which_field_and_why(site: FakeSite, sale: Sale) -> None:
+    problem = {
+        "code": "invalid_input",
+        "detail": "2 fields cannot be accepted; `errors` names each.",
+        "errors": [
+            {"field": "customer.email", "detail": "Enter a valid email address."},
+            {"field": "lines[0].quantity", "detail": "A valid integer is required."},
+        ],
+    }
+    site.will_answer(IMPORT, (422, {}, problem))
+
+    with pytest.raises(Refused) as caught:
+        make_client(site.url).place_order(sale)
+
+    assert str(caught.value) == (
+        "422 2 fields cannot be accepted; `errors` names each. customer.email: Enter a valid email address."
+    )
+
+
+def test_a_refusal_says_the_same_thing_once(site: FakeSite, sale: Sale) -> None:
+    sentence = "lines[0].sku: there is no article 'X'."
+    errors = [{"field": "lines[0].sku", "detail": sentence}]
+    site.will_answer(IMPORT, (422, {}, {"code": "line_invalid", "detail": sentence, "errors": errors}))
+
+    with pytest.raises(Refused) as caught:
+        make_client(site.url).place_order(sale)
+
+    assert str(caught.value) == f"422 {sentence}"
+
+
 def test_a_server_that_stays_away_is_given_up(sale: Sale) -> None:
     with pytest.raises(Unreachable, match=r"http://127\.0\.0\.1:9 gives no usable answer for 0 s: ConnectionRefused"):
         make_client("http://127.0.0.1:9", patience=0.1).place_order(sale)

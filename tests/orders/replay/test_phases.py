@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.validators import validate_email
+from rest_framework.serializers import EmailField
 
 from orders.replay.client import (
     Interrupted,
@@ -65,15 +67,18 @@ def test_a_guest_has_neither_reference_nor_address(plan: BatchPlan) -> None:
     assert describe_sale(plan.sales[2], source="retail-test")["customer"] == {"country": "EIRE"}
 
 
-@pytest.mark.parametrize("customer", ["17850", "A b", "x" * 64, "ü", "-", "a@b"])
+@pytest.mark.parametrize("customer", ["17850", "A b", "x" * 40, "x" * 64, "ü", "-", "a@b", "a..b", "a.-b", "a.", "_a"])
 def test_made_up_addresses_are_addresses(customer: str) -> None:
-    from django.core.validators import validate_email
-
     address = make_up_address(customer)
 
     validate_email(address)
+    assert EmailField(max_length=191).run_validation(address) == address
     assert address == make_up_address(customer)
     assert address.endswith("@customers.shop.example")
+
+
+def test_a_customer_number_can_be_read_in_the_address() -> None:
+    assert make_up_address("AB.1-2") == "customer-AB.1-2@customers.shop.example"
 
 
 class FakeClient:

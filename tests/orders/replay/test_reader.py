@@ -50,6 +50,7 @@ def test_a_row_is_read_exactly(tmp_path: Path) -> None:
         (f"1,X,,1,{DAY},0.00001,,", "unit price has more than 4 decimals: '0.00001'"),
         ("1,X,,1,yesterday,1,,", "invoice date is not of the form YYYY-MM-DD HH:MM:SS: 'yesterday'"),
         ("1,X,,1,2011-02-29 09:00:00,1,,", "invoice date does not exist: '2011-02-29 09:00:00'"),
+        ("1,X,,1,1801-01-01 09:00:00,1,,", "invoice date is before 1900: '1801-01-01 09:00:00'"),
         (f" ,X,,1,{DAY},1,,", "invoice number is missing"),
         (f"1,,,1,{DAY},1,,", "stock code is missing"),
         (f"1,X,,1,{DAY},1,", "7 columns instead of 8"),
