@@ -9,6 +9,8 @@ from django.db.models import Q
 from treebeard.mp_tree import MP_Node, MP_NodeManager
 
 from catalog.states import ProductStatus
+from myproject.append_only import AppendOnlyModel
+from myproject.constraints import currency_code, not_empty
 from myproject.fields import CodeField, TimestampedModel, VersionedModel
 
 
@@ -47,7 +49,7 @@ class Tag(VersionedModel):
 class Product(VersionedModel):
     """What a shopper sees on one page. `source` and `external_id` say where it was imported from."""
 
-    source = models.CharField(max_length=32)
+    source = CodeField(max_length=32)
     external_id = CodeField(max_length=64)
     name = models.CharField(max_length=255)
     slug = models.SlugField(max_length=191, unique=True)
@@ -64,6 +66,7 @@ class Product(VersionedModel):
         constraints = (
             models.UniqueConstraint(fields=("source", "external_id"), name="product_source_external"),
             models.CheckConstraint(condition=~Q(name=""), name="product_has_name"),
+            not_empty("product_has_number", "source", "external_id"),
             models.CheckConstraint(condition=Q(status__in=ProductStatus.values), name="product_status_known"),
         )
         indexes = (models.Index(fields=("status", "id"), name="product_status"),)
@@ -81,6 +84,7 @@ class Variant(VersionedModel):
     name = models.CharField(max_length=100, blank=True)
 
     class Meta:
+        constraints = (not_empty("variant_has_sku", "sku"),)
         ordering = ("id",)
 
     def __str__(self) -> str:
@@ -96,7 +100,7 @@ class PriceList(VersionedModel):
 
     code = models.SlugField(max_length=32, unique=True)
     name = models.CharField(max_length=100)
-    currency = models.CharField(max_length=3)
+    currency = CodeField(max_length=3)
     is_default = models.BooleanField(null=True, blank=True, unique=True, choices=((True, "The default list"),))
 
     class Meta:
@@ -104,6 +108,7 @@ class PriceList(VersionedModel):
             models.CheckConstraint(
                 condition=Q(is_default=True) | Q(is_default__isnull=True), name="price_list_default_or_empty"
             ),
+            currency_code("price_list_currency"),
         )
         ordering = ("code",)
 
@@ -155,7 +160,7 @@ class MovementKind(models.TextChoices):
     CORRECTION = "correction", "Correction"
 
 
-class StockMovement(models.Model):
+class StockMovement(AppendOnlyModel):
     """Units that came (positive) or went (negative); never changed or deleted. `operation_key` makes it happen once."""
 
     stock = models.ForeignKey(Stock, on_delete=models.PROTECT, related_name="movements")
@@ -169,6 +174,7 @@ class StockMovement(models.Model):
         constraints = (
             models.CheckConstraint(condition=~Q(quantity=0), name="movement_not_zero"),
             models.CheckConstraint(condition=Q(kind__in=MovementKind.values), name="movement_kind_known"),
+            not_empty("movement_has_key", "operation_key"),
         )
         indexes = (models.Index(fields=("stock", "id"), name="movement_stock"),)
 

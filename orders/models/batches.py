@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.db import models
 from django.db.models import Q
 
+from myproject.constraints import currency_code, not_empty
 from myproject.fields import CodeField, TimestampedModel
 from orders.states import BatchStatus
 
@@ -16,7 +17,7 @@ class ImportBatch(TimestampedModel):
     """
 
     content_hash = models.CharField(max_length=64, unique=True, help_text="SHA-256 of the file's decompressed bytes.")
-    source = models.CharField(max_length=32, unique=True)
+    source = CodeField(max_length=32, unique=True)
     filename = models.CharField(max_length=191)
     status = models.CharField(max_length=16, choices=BatchStatus.choices, default=BatchStatus.RUNNING)
     report = models.JSONField(null=True, blank=True)
@@ -35,16 +36,20 @@ class ImportBatch(TimestampedModel):
 class FinancialAdjustment(models.Model):
     """An adjustment invoice (number beginning with A): neither order nor cancellation, and it may be negative."""
 
-    source = models.CharField(max_length=32)
+    source = CodeField(max_length=32)
     number = CodeField(max_length=64)
     line = models.PositiveIntegerField(default=1)
     description = models.CharField(max_length=255, blank=True)
     amount_minor = models.BigIntegerField()
-    currency = models.CharField(max_length=3)
+    currency = CodeField(max_length=3)
     occurred_at = models.DateTimeField()
 
     class Meta:
-        constraints = (models.UniqueConstraint(fields=("source", "number", "line"), name="adjustment_number"),)
+        constraints = (
+            models.UniqueConstraint(fields=("source", "number", "line"), name="adjustment_number"),
+            currency_code("adjustment_currency"),
+            not_empty("adjustment_has_number", "source", "number"),
+        )
 
     def __str__(self) -> str:
         return f"{self.source}/{self.number}"

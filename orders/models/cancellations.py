@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.db import models
 from django.db.models import Q
 
+from myproject.constraints import currency_code, not_empty
 from myproject.fields import CodeField, TimestampedModel
 from orders.models.customers import Customer
 from orders.models.orders import Order, OrderLine
@@ -14,12 +15,12 @@ from orders.states import CancellationStatus
 class CancellationRequest(TimestampedModel):
     """One cancellation document; it may reach into several orders. `open_parts` counts those not yet completed."""
 
-    source = models.CharField(max_length=32)
+    source = CodeField(max_length=32)
     number = CodeField(max_length=64)
     customer = models.ForeignKey(
         Customer, null=True, blank=True, on_delete=models.PROTECT, related_name="cancellation_requests"
     )
-    currency = models.CharField(max_length=3)
+    currency = CodeField(max_length=3)
     reason = models.CharField(max_length=191, blank=True)
     actor = models.CharField(max_length=64)
     open_parts = models.PositiveIntegerField()
@@ -27,7 +28,14 @@ class CancellationRequest(TimestampedModel):
     completed_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
-        constraints = (models.UniqueConstraint(fields=("source", "number"), name="cancellation_request_number"),)
+        constraints = (
+            models.UniqueConstraint(fields=("source", "number"), name="cancellation_request_number"),
+            models.CheckConstraint(
+                condition=Q(completed_at__isnull=True) | Q(open_parts=0), name="cancellation_request_no_open_part"
+            ),
+            currency_code("cancellation_request_currency"),
+            not_empty("cancellation_request_has_number", "source", "number"),
+        )
 
     def __str__(self) -> str:
         return f"{self.source}/{self.number}"
@@ -72,6 +80,9 @@ class CancellationLine(models.Model):
         constraints = (
             models.UniqueConstraint(fields=("cancellation", "number"), name="cancellation_line_number"),
             models.CheckConstraint(condition=Q(quantity__gt=0), name="cancellation_line_quantity"),
+            models.CheckConstraint(condition=Q(number__gt=0), name="cancellation_line_number_positive"),
+            # A discount line is worth nothing when it is taken back; only what the document credits may be negative.
+            models.CheckConstraint(condition=Q(amount_minor__gte=0), name="cancellation_line_amount"),
         )
 
     def __str__(self) -> str:
@@ -106,6 +117,8 @@ class UnmatchedLine(models.Model):
         constraints = (
             models.UniqueConstraint(fields=("request", "number"), name="unmatched_line_number"),
             models.CheckConstraint(condition=Q(quantity__gt=0), name="unmatched_line_quantity"),
+            models.CheckConstraint(condition=Q(number__gt=0), name="unmatched_line_number_positive"),
+            not_empty("unmatched_line_has_sku", "sku"),
         )
 
     def __str__(self) -> str:

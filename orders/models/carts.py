@@ -22,6 +22,12 @@ class Cart(TimestampedModel):
         constraints = (
             models.UniqueConstraint(fields=("customer", "open_slot"), name="cart_one_open"),
             models.CheckConstraint(condition=Q(status__in=CartStatus.values), name="cart_status_known"),
+            # Compared with NULL, a rule is neither true nor false and lets the row pass: hence "is not NULL" as well.
+            models.CheckConstraint(
+                condition=Q(status=CartStatus.OPEN, open_slot=True, open_slot__isnull=False)
+                | (~Q(status=CartStatus.OPEN) & Q(open_slot__isnull=True)),
+                name="cart_open_slot",
+            ),
         )
 
     def __str__(self) -> str:

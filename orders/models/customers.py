@@ -14,7 +14,7 @@ class Customer(TimestampedModel):
     user = models.OneToOneField(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="customer"
     )
-    source = models.CharField(max_length=32, help_text="web, or the feed that the customer came with.")
+    source = CodeField(max_length=32, help_text="web, or the feed that the customer came with.")
     external_reference = CodeField(max_length=64, null=True, blank=True, help_text="Empty for a guest.")
     email = models.EmailField(max_length=191, blank=True, help_text="Empty for a guest: no mail is sent.")
     name = models.CharField(max_length=150, blank=True)

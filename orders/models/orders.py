@@ -6,6 +6,8 @@ from django.db import models
 from django.db.models import F, Q
 
 from catalog.models import Variant
+from myproject.append_only import AppendOnlyModel
+from myproject.constraints import currency_code, not_empty
 from myproject.fields import CodeField, VersionedModel
 from orders.models.customers import Customer
 from orders.states import OrderStatus
@@ -28,10 +30,10 @@ class Order(VersionedModel):
     `cancelled_minor` is what its cancellations took off `total_minor`, at the price that was agreed.
     """
 
-    source = models.CharField(max_length=32)
+    source = CodeField(max_length=32)
     number = CodeField(max_length=64)
     customer = models.ForeignKey(Customer, on_delete=models.PROTECT, related_name="orders")
-    currency = models.CharField(max_length=3)
+    currency = CodeField(max_length=3)
     total_minor = models.BigIntegerField()
     cancelled_minor = models.BigIntegerField(default=0)
     status = models.CharField(max_length=16, choices=OrderStatus.choices, default=OrderStatus.PENDING_PAYMENT)
@@ -48,6 +50,12 @@ class Order(VersionedModel):
                 name="order_cancelled_within_total",
             ),
             models.CheckConstraint(condition=Q(status__in=OrderStatus.values), name="order_status_known"),
+            models.CheckConstraint(
+                condition=~Q(status__in=(OrderStatus.PAID, OrderStatus.PROCESSED)) | Q(paid_at__isnull=False),
+                name="order_paid_at",
+            ),
+            currency_code("order_currency"),
+            not_empty("order_has_number", "source", "number"),
         )
         indexes = (
             models.Index(fields=("status", "updated_at"), name="order_status_updated"),
@@ -90,7 +98,20 @@ class OrderLine(models.Model):
                 | (~Q(kind=LineKind.DISCOUNT) & Q(total_minor__gte=0)),
                 name="order_line_sign",
             ),
+            models.CheckConstraint(
+                condition=Q(kind=LineKind.DISCOUNT, unit_price__lte=0)
+                | Q(kind=LineKind.GIFT, unit_price=0)
+                | (~Q(kind__in=(LineKind.DISCOUNT, LineKind.GIFT)) & Q(unit_price__gte=0)),
+                name="order_line_price_sign",
+            ),
+            # A discount is worth nothing when it is cancelled: it is taken off what the other lines are worth.
+            models.CheckConstraint(
+                condition=Q(cancelled_minor=0) | Q(cancelled_minor__gt=0, cancelled_minor__lte=F("total_minor")),
+                name="order_line_cancelled_value",
+            ),
             models.CheckConstraint(condition=Q(kind__in=LineKind.values), name="order_line_kind_known"),
+            models.CheckConstraint(condition=Q(number__gt=0), name="order_line_number_positive"),
+            not_empty("order_line_has_sku", "sku"),
         )
         ordering = ("order", "number")
 
@@ -98,7 +119,7 @@ class OrderLine(models.Model):
         return f"{self.order_id}/{self.number}"
 
 
-class OrderEvent(models.Model):
+class OrderEvent(AppendOnlyModel):
     """Something that happened to an order; never changed or deleted.
 
     `subject` names the row that moved ("order", "payment 12" ...); `actor` is "user:<id>", "task", "webhook" or

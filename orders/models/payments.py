@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.db import models
 from django.db.models import F, Q
 
+from myproject.constraints import currency_code, not_empty
 from myproject.fields import CodeField, TimestampedModel
 from orders.models.cancellations import Cancellation
 from orders.models.orders import Order
@@ -23,7 +24,7 @@ class Payment(TimestampedModel):
     provider = models.CharField(max_length=16, default="juspay")
     provider_order_id = CodeField(max_length=20, unique=True)
     amount_minor = models.BigIntegerField()
-    currency = models.CharField(max_length=3)
+    currency = CodeField(max_length=3)
     status = models.CharField(max_length=16, choices=PaymentStatus.choices, default=PaymentStatus.CREATED)
     payment_link = models.CharField(max_length=500, blank=True)
     captured_minor = models.BigIntegerField(default=0)
@@ -43,6 +44,15 @@ class Payment(TimestampedModel):
                 name="payment_refunds_within_captured",
             ),
             models.CheckConstraint(condition=Q(status__in=PaymentStatus.values), name="payment_status_known"),
+            models.CheckConstraint(
+                condition=(
+                    Q(status=PaymentStatus.CAPTURED, captured_minor__gt=0, captured_minor__lte=F("amount_minor"))
+                    | (~Q(status=PaymentStatus.CAPTURED) & Q(captured_minor=0))
+                ),
+                name="payment_captured_amount",
+            ),
+            currency_code("payment_currency"),
+            not_empty("payment_has_provider_order", "provider", "provider_order_id"),
         )
         indexes = (models.Index(fields=("status", "updated_at"), name="payment_status_updated"),)
         ordering = ("id",)
@@ -62,7 +72,7 @@ class Refund(TimestampedModel):
     sequence = models.PositiveSmallIntegerField(default=1)
     payment = models.ForeignKey(Payment, null=True, blank=True, on_delete=models.PROTECT, related_name="refunds")
     amount_minor = models.BigIntegerField()
-    currency = models.CharField(max_length=3)
+    currency = CodeField(max_length=3)
     reason = models.CharField(max_length=191)
     status = models.CharField(max_length=16, choices=RefundStatus.choices, default=RefundStatus.PLANNED)
     attempt = models.PositiveSmallIntegerField(default=1)
@@ -78,6 +88,11 @@ class Refund(TimestampedModel):
             models.CheckConstraint(condition=Q(amount_minor__gte=0), name="refund_amount_not_negative"),
             models.CheckConstraint(condition=Q(amount_minor=0) | Q(payment__isnull=False), name="refund_has_payment"),
             models.CheckConstraint(condition=Q(status__in=RefundStatus.values), name="refund_status_known"),
+            models.CheckConstraint(
+                condition=~Q(status=RefundStatus.SETTLED) | Q(settled_at__isnull=False), name="refund_settled_at"
+            ),
+            currency_code("refund_currency"),
+            not_empty("refund_has_request_id", "request_id"),
         )
         indexes = (models.Index(fields=("status", "updated_at"), name="refund_status_updated"),)
         ordering = ("id",)
@@ -101,8 +116,9 @@ class WebhookEvent(models.Model):
         constraints = (
             models.UniqueConstraint(fields=("provider", "event_id"), name="webhook_provider_event"),
             models.CheckConstraint(condition=Q(status__in=WebhookStatus.values), name="webhook_status_known"),
+            not_empty("webhook_has_ids", "provider", "event_id", "event_name"),
         )
-        indexes = (models.Index(fields=("status", "received_at"), name="webhook_status_received"),)
+        indexes = (models.Index(fields=("status", "updated_at"), name="webhook_status_updated"),)
 
     def __str__(self) -> str:
         return self.event_id

@@ -182,7 +182,7 @@ def test_an_order_that_is_paid_or_free_or_cancelled_or_not_there_starts_nothing(
     free = bring_order(line(kind="gift", unit_price=line().unit_price * 0), number="FREE")
     gone = order_of("GONE")
     with transaction.atomic():
-        move(paid, OrderStatus.PAID, actor="test", now=NOW)
+        move(paid, OrderStatus.PAID, actor="test", now=NOW, paid_at=NOW)
         move(gone, OrderStatus.CANCELLED, actor="test", now=NOW)
     before = len(provider.record())
 

@@ -1,0 +1,11 @@
+"""The database itself refuses to change rows that are history."""
+
+from django.db import migrations
+
+from myproject.append_only import append_only_triggers
+
+
+class Migration(migrations.Migration):
+    dependencies = [("catalog", "0001_initial")]
+
+    operations = [append_only_triggers("catalog_stockmovement")]
