@@ -15,7 +15,8 @@ from myproject.errors import InvalidInput
 from myproject.jobs.sending import enqueue
 from myproject.money import exponent, line_total
 from orders.actions.cancel import finish_request
-from orders.actions.customers import WEB, CustomerData, ensure_feed_customer
+from orders.actions.customers import CustomerData, ensure_feed_customer
+from orders.actions.sources import WEB, check_feed_source
 from orders.actions.taking_back import UnitsBack, take_back
 from orders.errors import LineInvalid, NothingToCancel, OrderDiffers, OrderNotFound
 from orders.models import CancellationLine, CancellationRequest, Customer, Order, UnmatchedLine
@@ -124,9 +125,10 @@ def import_cancellation(
     covers is kept beside the parts. A document without any part is complete at once. Raises InvalidInput, LineInvalid
     and NothingToCancel, which name the line; nothing is written then.
     """
+    check_feed_source(source)
     existing = CancellationRequest.objects.filter(source=source, number=number).first()
     if existing is None:
-        _check_document(source=source, currency=currency, lines=lines, unmatched=unmatched)
+        _check_document(currency=currency, lines=lines, unmatched=unmatched)
         try:
             with transaction.atomic():
                 request = CancellationRequest.objects.create(
@@ -151,11 +153,7 @@ def import_cancellation(
     return existing, False
 
 
-def _check_document(
-    *, source: str, currency: str, lines: Sequence[CancelledLine], unmatched: Sequence[UnmatchedData]
-) -> None:
-    if source == WEB:
-        raise InvalidInput("source: a feed cannot bring cancellations of the shop itself.", field="source")
+def _check_document(*, currency: str, lines: Sequence[CancelledLine], unmatched: Sequence[UnmatchedData]) -> None:
     if not lines and not unmatched:
         raise InvalidInput("lines: a cancellation takes something back.", field="lines")
     exponent(currency)

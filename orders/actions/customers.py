@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from myproject.accounts.models import User
+from orders.actions.sources import WEB
 from orders.models import Customer
-
-WEB = "web"
-"""The source of everything that comes from the shop's own pages; no feed may use it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,8 +14,9 @@ from myproject.errors import InvalidInput
 from myproject.jobs.sending import enqueue
 from myproject.logging import bind_order
 from myproject.money import line_total
-from orders.actions.customers import WEB, CustomerData, ensure_feed_customer
+from orders.actions.customers import CustomerData, ensure_feed_customer
 from orders.actions.events import move, record_event
+from orders.actions.sources import check_feed_source
 from orders.errors import LineInvalid, OrderDiffers
 from orders.models import LineKind, Order, OrderLine
 from orders.states import OrderStatus
@@ -55,9 +56,10 @@ def import_order(
     of statements does not depend on the number of lines.
     """
     bind_order(number)
+    check_feed_source(source)
     existing = Order.objects.filter(source=source, number=number).first()
     if existing is None:
-        totals = _check(source=source, currency=currency, lines=lines)
+        totals = _check(currency=currency, lines=lines)
         variants = _find_variants(lines)
         try:
             with transaction.atomic():
@@ -90,16 +92,14 @@ def import_order(
 
 
 def pay_if_free(*, order: Order, actor: str, now: datetime) -> None:
-    """Move an order that costs nothing to PAID and have it processed; any other is left waiting for its payment."""
-    if order.total_minor == 0:
+    """Move an order that has nothing left to pay to PAID and have it processed; any other waits for its payment."""
+    if order.total_minor == order.cancelled_minor:
         move(order, OrderStatus.PAID, actor=actor, now=now, paid_at=now)
         enqueue("orders.tasks.process_order", order.pk)
 
 
-def _check(*, source: str, currency: str, lines: Sequence[LineData]) -> list[int]:
+def _check(*, currency: str, lines: Sequence[LineData]) -> list[int]:
     """Return the lines' totals in minor units, or say which value cannot be taken."""
-    if source == WEB:
-        raise InvalidInput("source: a feed cannot bring orders of the shop itself.", field="source")
     if not lines:
         raise InvalidInput("lines: an order has at least one line.", field="lines")
     seen: set[int] = set()

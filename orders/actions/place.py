@@ -12,9 +12,9 @@ from catalog.states import ProductStatus
 from myproject.accounts.models import User
 from myproject.money import line_total
 from myproject.states import transition
-from orders.actions.customers import WEB
 from orders.actions.events import record_event
 from orders.actions.importing import pay_if_free
+from orders.actions.sources import WEB
 from orders.errors import CartNotFound, CartUnusable
 from orders.models import Cart, CartLine, LineKind, Order, OrderLine
 from orders.states import CART, CartStatus

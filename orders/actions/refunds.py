@@ -17,11 +17,9 @@ from myproject.jobs.sending import enqueue
 from myproject.money import format_minor
 from orders.actions.events import move, record_event
 from orders.actions.ledger import post
+from orders.actions.sources import EXCESS
 from orders.models import Account, Cancellation, CancellationLine, CancellationRequest, Order, Payment, Refund
 from orders.states import CancellationStatus, PaymentStatus, RefundStatus
-
-#: Source of the documents that send back what was captured above the amount due.
-EXCESS_SOURCE = "excess"
 
 
 class RefundExceedsCaptured(TerminalError):
@@ -88,7 +86,7 @@ def _find_payment(order: Order, amount_minor: int) -> Payment | None:
             return payment
     if captured:
         wanted = format_minor(amount_minor, order.currency)
-        raise RefundExceedsCaptured(f"order {order.number}: no payment has {wanted} left.", order=order.pk)
+        raise RefundExceedsCaptured(f"order {order.number}: no payment has {wanted} left.")
     return None
 
 
@@ -141,7 +139,7 @@ def plan_excess_refund(*, payment: Payment, now: datetime, actor: str = "task") 
     if excess <= 0:
         return None
     request = CancellationRequest.objects.create(
-        source=EXCESS_SOURCE,
+        source=EXCESS,
         number=payment.provider_order_id,
         customer_id=order.customer_id,
         currency=order.currency,

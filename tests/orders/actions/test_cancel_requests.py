@@ -180,6 +180,8 @@ def test_another_document_under_a_known_number_is_refused(changes):
         ((back(),), {"currency": "EUR"}, "lines[0].order"),
         ((back(),), {"customer_reference": "17851"}, "lines[0].order"),
         ((back(),), {"source": "web"}, "source"),
+        ((back(),), {"source": "excess"}, "source"),
+        ((back(),), {"source": "Excess"}, "source"),
         ((), {}, "lines"),
     ],
 )
@@ -259,7 +261,7 @@ def test_the_same_wish_after_the_first_was_carried_out_is_a_new_one():
     make_variant()
     order = bring_order()
     first = request_cancellation(order_id=order.pk, lines={1: 2}, reason="", actor="user:3", now=NOW)
-    CancellationRequest.objects.update(completed_at=NOW)
+    CancellationRequest.objects.update(completed_at=NOW, open_parts=0)
 
     second = request_cancellation(
         order_id=order.pk, lines={1: 2}, reason="", actor="user:3", now=NOW + timedelta(minutes=2)

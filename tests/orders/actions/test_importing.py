@@ -170,11 +170,12 @@ def test_a_line_that_cannot_be_taken_is_named_and_nothing_is_written(lines, fiel
     assert (Order.objects.count(), Customer.objects.count(), OrderEvent.objects.count()) == (0, 0, 0)
 
 
-def test_a_feed_cannot_bring_orders_of_the_shop_itself():
+@pytest.mark.parametrize("source", ["web", "Web", "excess", "EXCESS"])
+def test_a_feed_cannot_bring_orders_of_the_shop_itself(source):
     make_variant()
 
     with pytest.raises(InvalidInput) as refused:
-        import_order(**given(source="web"))
+        import_order(**given(source=source))
 
     assert refused.value.field == "source"
     assert Order.objects.count() == 0
