@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, TypeVar
 
+from django.db import transaction
+
 from myproject.states import StateTable, transition
 from orders.models import Cancellation, Order, OrderEvent, Payment, Refund
 from orders.states import CANCELLATION, ORDER, PAYMENT, REFUND
@@ -68,3 +70,14 @@ def move(
         )
 
     return transition(instance, target, table=table, now=now, record=record, **changes)
+
+
+def move_locked(instance: Moving, target: str, *, actor: str, now: datetime, **changes: Any) -> Moving:
+    """Do the same in a transaction of its own, with the row's order locked first.
+
+    The event's INSERT takes a share lock on the order through its foreign key. Whoever holds the child row and asks
+    for that lock deadlocks with a process that holds the order and asks for the child.
+    """
+    with transaction.atomic():
+        Order.objects.select_for_update().only("pk").get(pk=_order_id(instance))
+        return move(instance, target, actor=actor, now=now, **changes)

@@ -18,7 +18,7 @@ from myproject.jobs.sending import enqueue
 from myproject.logging import bind_order
 from myproject.money import format_minor
 from myproject.states import TransitionLost
-from orders.actions.events import move, record_event
+from orders.actions.events import move, move_locked, record_event
 from orders.actions.ledger import post
 from orders.actions.refund_settlement import apply_refunds
 from orders.actions.refunds import plan_excess_refund
@@ -126,8 +126,7 @@ def _resume_payment(payment: Payment, *, new: NewSession, actor: str, now: datet
 
 def _record_session(payment: Payment, *, link: str, actor: str, now: datetime) -> Payment:
     try:
-        with transaction.atomic():
-            return move(payment, PaymentStatus.PENDING, actor=actor, now=now, payment_link=link)
+        return move_locked(payment, PaymentStatus.PENDING, actor=actor, now=now, payment_link=link)
     except TransitionLost:
         # The other click of a double click, or a webhook that came before the session's answer.
         Payment.objects.filter(pk=payment.pk, payment_link="").update(payment_link=link)
@@ -151,8 +150,7 @@ def settle_payment(*, payment_id: int, actor: str = "task", now: datetime) -> Pa
         # Asked and still open: the sweep comes back to it after it has been through the others.
         Payment.objects.filter(pk=payment_id, status=payment.status).update(updated_at=now)
         return payment
-    with transaction.atomic():
-        return move(payment, PaymentStatus.ABANDONED, actor=actor, now=now, failure_reason="not finished in a day")
+    return move_locked(payment, PaymentStatus.ABANDONED, actor=actor, now=now, failure_reason="not finished in a day")
 
 
 def read_provider_order(payment: Payment) -> OrderSnapshot | None:

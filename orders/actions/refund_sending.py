@@ -16,7 +16,7 @@ from myproject.errors import RetryableError, TerminalError, UnknownOutcomeError
 from myproject.logging import bind_order
 from myproject.money import MoneyError, parse_minor
 from myproject.states import TransitionLost
-from orders.actions.events import move
+from orders.actions.events import move_locked
 from orders.actions.payments import apply_to_payment, read_provider_order
 from orders.actions.refund_settlement import fail_refund
 from orders.gateways import DuplicateCall, OrderSnapshot, RefundRefused, get_gateway
@@ -107,8 +107,7 @@ def _lease_is_over(refund: Refund, now: datetime) -> bool:
 
 
 def _move(refund: Refund, target: str, *, now: datetime, **changes: Any) -> None:
-    with transaction.atomic():
-        move(refund, target, actor="task", now=now, **changes)
+    move_locked(refund, target, actor="task", now=now, **changes)
 
 
 def _call(refund: Refund, *, now: datetime) -> Refund:
