@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+import structlog
 from django.db import transaction
 from django.db.models import F, Sum
 
@@ -16,10 +17,11 @@ from catalog.models import MovementKind
 from myproject.jobs.sending import enqueue
 from myproject.logging import bind_order
 from orders.actions import ledger
-from orders.actions.events import move
+from orders.actions.events import move, record_event
+from orders.actions.importing import pay_if_free
 from orders.actions.messages import announce_cancellation
 from orders.actions.process import process_paid_order
-from orders.actions.refunds import enqueue_refund, plan_refund
+from orders.actions.refunds import RefundExceedsCaptured, enqueue_refund, plan_refund
 from orders.models import (
     Account,
     Cancellation,
@@ -32,14 +34,48 @@ from orders.models import (
 )
 from orders.states import CancellationStatus, OrderStatus, RefundStatus
 
+logger = structlog.get_logger(__name__)
+
+#: The event of an order whose cancellations wait for a person.
+BLOCKED = "cancellation.blocked"
+
 
 def process_order_cancellation(*, order_id: int, now: datetime, actor: str = "task") -> dict[str, Any]:
     """Carry out everything that waits to be cancelled on one order and tell what came of it.
 
     A paid order is processed first, so that what leaves and what comes back are both on record; where the stock for
     that is missing, the units never leave and only the money goes back. `status` is "ok", "not_found" or
-    "nothing_pending", which is what a second run finds.
+    "nothing_pending", which is what a second run finds. Raises RefundExceedsCaptured after its event is committed:
+    nothing was carried out then, and a person has to look.
     """
+    try:
+        return _process_pending(order_id=order_id, actor=actor, now=now)
+    except RefundExceedsCaptured as error:
+        _note_blocked(order_id=order_id, error=error, actor=actor, now=now)
+        raise
+
+
+def _note_blocked(*, order_id: int, error: RefundExceedsCaptured, actor: str, now: datetime) -> None:
+    """Write down once that an order's cancellations cannot be carried out, however often that is found."""
+    with transaction.atomic():
+        order = Order.objects.select_for_update().get(pk=order_id)
+        requested = order.cancellations.filter(status=CancellationStatus.REQUESTED).order_by("pk")
+        waiting = ",".join(str(pk) for pk in requested.values_list("pk", flat=True))
+        said = order.events.filter(kind=BLOCKED).order_by("pk").last()
+        if said is not None and said.data.get("waiting") == waiting:
+            return
+        logger.error("a cancellation cannot be carried out", order=order_id, waiting=waiting, reason=error.message)
+        record_event(
+            order_id=order_id,
+            kind=BLOCKED,
+            subject=f"order {order_id}",
+            actor=actor,
+            data={"reason": error.code, "waiting": waiting},
+            now=now,
+        )
+
+
+def _process_pending(*, order_id: int, actor: str, now: datetime) -> dict[str, Any]:
     with transaction.atomic():
         order = Order.objects.select_for_update().filter(pk=order_id).first()
         if order is None:
@@ -61,6 +97,8 @@ def process_order_cancellation(*, order_id: int, now: datetime, actor: str = "ta
             move(order, OrderStatus.CANCELLED, actor=actor, now=now)
         elif order.status == OrderStatus.PAID:
             enqueue("orders.tasks.process_order", order.pk)  # what is left may fit the stock
+        elif order.status == OrderStatus.PENDING_PAYMENT:
+            pay_if_free(order=order, actor=actor, now=now)  # a gift may be all that is left
         return {"status": "ok", "order_id": order_id, "cancellations": len(pending)}
 
 

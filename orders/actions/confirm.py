@@ -46,9 +46,9 @@ def charge_order(*, order_id: int, now: datetime) -> dict[str, Any]:
     order = Order.objects.filter(pk=order_id).first()
     if order is None:
         raise OrderNotFound(f"There is no order {order_id}.")
-    payment: Payment | None = None
-    if order.total_minor:
-        payment = order.payments.filter(status=PaymentStatus.CAPTURED).first() or order.payments.last()
+    payment: Payment | None = order.payments.filter(status=PaymentStatus.CAPTURED).first()
+    if payment is None and order.total_minor > order.cancelled_minor:
+        payment = order.payments.last()
         if payment is None:
             raise NoPayment(f"No payment of order {order_id} was ever started.")
         if payment.status != PaymentStatus.CAPTURED:
