@@ -95,10 +95,18 @@ def _take_up(step: Step, found: Found, *, now: datetime) -> None:
             enqueue(step.task, *arguments)
     if step.act is not None:
         for row in found:
-            try:
-                step.act(row[0], now)
-            except AppError as error:
-                logger.warning("sweep could not help", kind=step.kind, row=row[0], reason=error.message)
+            _act(step, row[0], now=now)
+
+
+def _act(step: Step, key: int, *, now: datetime) -> None:
+    """Do the step for one row. Whatever goes wrong with it is logged and leaves the other rows their turn."""
+    assert step.act is not None
+    try:
+        step.act(key, now)
+    except AppError as error:
+        logger.warning("sweep could not help", kind=step.kind, row=key, reason=error.message)
+    except Exception:
+        logger.exception("sweep failed on a row", kind=step.kind, row=key)
 
 
 def _mark(model: type[models.Model], keys: Sequence[int], *, now: datetime) -> None:
@@ -114,24 +122,30 @@ def _oldest(model: type[models.Model], status: str, moment: Moment, *fields: str
     return list(rows.order_by("updated_at").values_list("pk", *fields)[:BATCH])
 
 
-def _asked_about(model: type[models.Model], statuses: Sequence[str], moment: Moment, *conditions: Q) -> Found:
-    """Return rows whose outcome the provider knows: young ones each time, old ones seldom."""
-    due = Q(created_at__gte=moment.now - FRESH) | Q(updated_at__lte=moment.seldom)
+def _young_often(
+    model: type[models.Model],
+    statuses: Sequence[str],
+    moment: Moment,
+    *conditions: Q,
+    born: str = "created_at",
+    argument: str = "pk",
+) -> Found:
+    """Return the rows of these statuses that nothing has touched lately: young ones each time, old ones seldom."""
+    due = Q((f"{born}__gte", moment.now - FRESH)) | Q(updated_at__lte=moment.seldom)
     found: list[tuple[Any, ...]] = []
     for status in statuses:
         rows = model._default_manager.filter(due, *conditions, status=status, updated_at__lte=moment.before)
-        found += [(pk, pk) for pk in rows.order_by("updated_at").values_list("pk", flat=True)[: BATCH - len(found)]]
+        found += rows.order_by("updated_at").values_list("pk", argument)[: BATCH - len(found)]
     return found
 
 
 def _open_payments(moment: Moment) -> Found:
     statuses = (PaymentStatus.CREATED, PaymentStatus.PENDING)
-    return _asked_about(Payment, statuses, moment, ~Q(failure_reason=MISMATCH))
+    return _young_often(Payment, statuses, moment, ~Q(failure_reason=MISMATCH))
 
 
 def _webhooks(moment: Moment) -> Found:
-    rows = WebhookEvent.objects.filter(status=WebhookStatus.RECEIVED, received_at__lte=moment.before)
-    return [(pk, pk) for pk in rows.order_by("received_at").values_list("pk", flat=True)[:BATCH]]
+    return _young_often(WebhookEvent, (WebhookStatus.RECEIVED,), moment, born="received_at")
 
 
 def _paid_orders(moment: Moment) -> Found:
@@ -140,11 +154,12 @@ def _paid_orders(moment: Moment) -> Found:
 
 def _free_orders(moment: Moment) -> Found:
     recent = moment.now - timedelta(days=1)  # of the many that wait for a payment, look at a day's only
-    return _oldest(Order, OrderStatus.PENDING_PAYMENT, moment, total_minor=0, updated_at__gte=recent)
+    nothing_due = {"total_minor": F("cancelled_minor"), "updated_at__gte": recent}
+    return _oldest(Order, OrderStatus.PENDING_PAYMENT, moment, **nothing_due)
 
 
 def _cancellations(moment: Moment) -> Found:
-    return _oldest(Cancellation, CancellationStatus.REQUESTED, moment, "order_id")
+    return _young_often(Cancellation, (CancellationStatus.REQUESTED,), moment, argument="order_id")
 
 
 def _planned_refunds(moment: Moment) -> Found:
@@ -153,7 +168,7 @@ def _planned_refunds(moment: Moment) -> Found:
 
 
 def _sent_refunds(moment: Moment) -> Found:
-    return _asked_about(Refund, (RefundStatus.UNKNOWN, RefundStatus.SENDING, RefundStatus.PENDING), moment)
+    return _young_often(Refund, (RefundStatus.UNKNOWN, RefundStatus.SENDING, RefundStatus.PENDING), moment)
 
 
 def _refunds_in_review(moment: Moment) -> Found:
@@ -174,8 +189,13 @@ def _messages(moment: Moment) -> Found:
 def _pay_free_order(order_id: int, now: datetime) -> None:
     with transaction.atomic():
         order = Order.objects.select_for_update().get(pk=order_id)
-        if order.status == OrderStatus.PENDING_PAYMENT:
+        # One whose cancellation was not carried out yet may have nothing left; that is found when it is.
+        if order.status == OrderStatus.PENDING_PAYMENT and not _is_being_cancelled(order):
             pay_if_free(order=order, actor="task", now=now)
+
+
+def _is_being_cancelled(order: Order) -> bool:
+    return order.cancellations.filter(status=CancellationStatus.REQUESTED).exists()
 
 
 def _retry_refund(refund_id: int, now: datetime) -> None:
@@ -188,6 +208,7 @@ STEPS: tuple[Step, ...] = (
         kind="webhooks",
         reason="a webhook is processed within a second of its arrival",
         find=_webhooks,
+        model=WebhookEvent,
         task="orders.tasks.process_webhook_event",
     ),
     Step(
@@ -199,8 +220,9 @@ STEPS: tuple[Step, ...] = (
     ),
     Step(
         kind="free_orders",
-        reason="an order that costs nothing is paid when it is placed, in the same transaction",
+        reason="an order with nothing left to pay is paid where that is found, in the same transaction",
         find=_free_orders,
+        model=Order,
         act=_pay_free_order,
     ),
     Step(
@@ -212,7 +234,7 @@ STEPS: tuple[Step, ...] = (
     ),
     Step(
         kind="cancellations",
-        reason="a cancellation is carried out within seconds of its request",
+        reason="a cancellation is carried out within seconds of its request; one that cannot be waits for people",
         find=_cancellations,
         model=Cancellation,
         task="orders.tasks.process_order_cancellation",
@@ -243,6 +265,7 @@ STEPS: tuple[Step, ...] = (
         kind="failed_refunds",
         reason="a bank that refused is given five minutes before the next attempt",
         find=_failed_refunds,
+        model=Refund,
         act=_retry_refund,
         patience=5,
     ),

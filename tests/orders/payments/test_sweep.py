@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from django.core.management import call_command
-from django.db import connection
+from django.db import IntegrityError, connection
 from django.test.utils import CaptureQueriesContext
 
 from notifications.models import Message
@@ -74,6 +74,7 @@ def make_refund(order: Order, status: str, number: str = "C1", **changes: Any) -
         reason=f"cancellation {number}",
         request_id=f"R{order.pk}{number}",
         status=status,
+        settled_at=NOW if status == RefundStatus.SETTLED else None,
     )
     return touch(refund, **changes)
 
@@ -122,6 +123,7 @@ def test_a_webhook_that_was_received_is_processed(sent: Sent):
     event = WebhookEvent.objects.create(
         provider="juspay", event_id="e1", event_name="ORDER_SUCCEEDED", provider_order_id="P1", received_at=NOW
     )
+    touch(event)
 
     assert swept(sent, EARLY) == ({}, [])
     assert swept(sent, LATE) == ({"webhooks": 1}, [("orders.tasks.process_webhook_event", event.pk)])
@@ -129,7 +131,7 @@ def test_a_webhook_that_was_received_is_processed(sent: Sent):
 
 def test_a_paid_order_is_processed_and_a_waiting_one_is_not(order: Order, sent: Sent):
     assert swept(sent, LATE) == ({}, [])
-    touch(order, status=OrderStatus.PAID)
+    touch(order, status=OrderStatus.PAID, paid_at=NOW)
 
     assert swept(sent, LATE) == ({"paid_orders": 1}, [("orders.tasks.process_order", order.pk)])
     version = order.version
@@ -145,6 +147,62 @@ def test_an_order_that_costs_nothing_is_paid(order: Order, sent: Sent):
     order.refresh_from_db()
     assert order.status == OrderStatus.PAID
     assert (counts, calls) == ({"free_orders": 1}, [("orders.tasks.process_order", order.pk)])
+
+
+def test_an_order_whose_cancellation_left_nothing_to_pay_is_paid(order: Order, sent: Sent):
+    touch(order, cancelled_minor=1530)
+
+    counts, calls = swept(sent, LATE)
+
+    order.refresh_from_db()
+    assert (order.status, order.cancelled_minor) == (OrderStatus.PAID, 1530)
+    assert (counts, calls) == ({"free_orders": 1}, [("orders.tasks.process_order", order.pk)])
+
+
+def test_an_order_that_is_being_cancelled_is_not_paid_before_that(order: Order, sent: Sent):
+    touch(order, cancelled_minor=1530)
+    make_cancellation(order, "C1", "requested")
+
+    swept(sent, LATE)
+
+    order.refresh_from_db()
+    assert order.status == OrderStatus.PENDING_PAYMENT
+
+
+def test_webhooks_that_fail_every_time_do_not_hide_later_ones(sent: Sent, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(sweep, "BATCH", 2)
+    events = [
+        touch(
+            WebhookEvent.objects.create(
+                provider="juspay", event_id=f"e{number}", event_name="ORDER_SUCCEEDED", received_at=NOW
+            ),
+            NOW + timedelta(microseconds=number),
+        )
+        for number in (1, 2, 3)
+    ]
+    taken = [
+        [arguments[0] for _, *arguments in swept(sent, LATE + timedelta(seconds=seconds))[1]] for seconds in (1, 2, 3)
+    ]
+
+    assert taken == [[events[0].pk, events[1].pk], [events[2].pk], []]
+
+
+def test_a_webhook_that_fails_for_an_hour_is_tried_every_quarter(sent: Sent):
+    event = WebhookEvent.objects.create(
+        provider="juspay", event_id="e1", event_name="ORDER_SUCCEEDED", received_at=NOW - timedelta(hours=2)
+    )
+    touch(event)
+
+    assert swept(sent, LATE)[0] == {}
+    assert swept(sent, NOW + timedelta(minutes=15))[0] == {"webhooks": 1}
+
+
+def test_a_cancellation_that_cannot_be_carried_out_is_tried_every_quarter(order: Order, sent: Sent):
+    cancellation = make_cancellation(order, "C1", "requested")
+    touch(cancellation, created_at=NOW - timedelta(hours=2))
+
+    assert swept(sent, LATE)[0] == {}
+    assert swept(sent, NOW + timedelta(minutes=15))[0] == {"cancellations": 1}
 
 
 def test_the_cancellations_of_an_order_are_one_task(order: Order, sent: Sent):
@@ -257,6 +315,30 @@ def test_a_row_that_cannot_be_helped_does_not_stop_the_others(order: Order, sent
     assert counts == {"failed_refunds": 1, "sent_refunds": 1}
     assert [name for name, *_ in calls] == ["orders.tasks.check_refund"]
     assert Refund.objects.get(request_id=f"R{order.pk}C1").status == RefundStatus.FAILED
+
+
+def test_a_refund_that_breaks_is_logged_and_the_others_are_planned(
+    order: Order, sent: Sent, monkeypatch: pytest.MonkeyPatch
+):
+    bad, good = make_refund(order, RefundStatus.FAILED, "C1"), make_refund(order, RefundStatus.FAILED, "C2")
+    retry = sweep.retry_refund
+
+    def retry_or_break(*, refund_id: int, actor: str, now: datetime) -> Refund:
+        if refund_id == bad.pk:
+            raise IntegrityError("a row that is broken")
+        return retry(refund_id=refund_id, actor=actor, now=now)
+
+    monkeypatch.setattr(sweep, "retry_refund", retry_or_break)
+
+    counts, calls = swept(sent, NOW + timedelta(minutes=5))
+
+    assert counts == {"failed_refunds": 2}
+    assert [name for name, *_ in calls] == ["orders.tasks.initiate_juspay_refund"]
+    good.refresh_from_db()
+    assert good.status == RefundStatus.PLANNED
+    bad.refresh_from_db()
+    assert bad.status == RefundStatus.FAILED
+    assert swept(sent, NOW + timedelta(minutes=5, seconds=59))[0] == {}
 
 
 def test_an_idle_sweep_costs_one_search_per_status(django_assert_num_queries: Any):
