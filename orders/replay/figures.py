@@ -29,7 +29,7 @@ from orders.models import (
     UnmatchedLine,
     WebhookEvent,
 )
-from orders.states import CancellationStatus, OrderStatus, RefundStatus, WebhookStatus
+from orders.states import CancellationStatus, OrderStatus, PaymentStatus, RefundStatus, WebhookStatus
 
 
 @dataclass(slots=True)
@@ -53,10 +53,21 @@ class ProviderFigures:
 
 
 @dataclass(frozen=True, slots=True)
+class KnownPayment:
+    """What the platform knows of one payment, of whatever batch or of the shop; money in minor units."""
+
+    refunds: int
+    """Refund rows in any status: a refund is known from its plan on."""
+    refund_amount: int
+
+
+@dataclass(frozen=True, slots=True)
 class Work:
     """What workers have done and still owe for one batch: rows by status, each status being the trace of a task."""
 
     orders: Counter[str]
+    payments: Counter[str]
+    """Payments of the batch; failed and given up ones only while their order has not been paid by another."""
     parts: Counter[str]
     """Parts of cancellations, one per order that a document reaches."""
     refunds: Counter[str]
@@ -77,8 +88,13 @@ class Work:
 
     @property
     def failed(self) -> int:
-        """Tasks that failed for good."""
-        return self.refunds[RefundStatus.FAILED] + self.mails[MessageStatus.FAILED]
+        """Tasks that failed for good: a payment that left its order unpaid, a refund, a mail."""
+        return (
+            self.payments[PaymentStatus.FAILED]
+            + self.payments[PaymentStatus.ABANDONED]
+            + self.refunds[RefundStatus.FAILED]
+            + self.mails[MessageStatus.FAILED]
+        )
 
     @property
     def open(self) -> int:
@@ -86,6 +102,9 @@ class Work:
         refunds_open = self.refunds.total() - self.refunds[RefundStatus.SETTLED] - self.refunds[RefundStatus.FAILED]
         return (
             self.webhooks[WebhookStatus.RECEIVED]
+            + self.payments[PaymentStatus.CREATED]
+            + self.payments[PaymentStatus.PENDING]
+            + self.orders[OrderStatus.PENDING_PAYMENT]
             + self.orders[OrderStatus.PAID]
             + self.parts[CancellationStatus.REQUESTED]
             + refunds_open
@@ -124,6 +143,8 @@ class PlatformFigures:
     """Units per movement kind and SKU."""
     stock_wrong: tuple[str, ...]
     """SKUs whose number on hand is not the sum of all their movements."""
+    payments: Mapping[str, KnownPayment]
+    """Every payment the platform has, not this batch's alone, by its id at the provider."""
 
 
 def read_platform(*, source: str) -> PlatformFigures:
@@ -154,6 +175,7 @@ def read_platform(*, source: str) -> PlatformFigures:
         ledger_imbalance=entries.aggregate(total=Sum("amount_minor", default=0))["total"],
         stock_moved=moved,
         stock_wrong=_find_wrong_stock(),
+        payments=_read_known_payments(),
     )
 
 
@@ -202,15 +224,31 @@ def _find_wrong_stock() -> tuple[str, ...]:
     return tuple(rows.order_by("variant__sku").values_list("variant__sku", flat=True))
 
 
+def _read_known_payments() -> dict[str, KnownPayment]:
+    rows = Payment.objects.order_by().annotate(
+        refund_rows=Count("refunds", filter=Q(refunds__amount_minor__gt=0)),
+        refund_sum=Sum("refunds__amount_minor", default=0),
+    )
+    return {
+        provider_id: KnownPayment(refunds=count, refund_amount=amount)
+        for provider_id, count, amount in rows.values_list("provider_order_id", "refund_rows", "refund_sum")
+    }
+
+
 def count_work(*, source: str) -> Work:
     """Return what workers have done and still owe for the batch; a few counts, cheap enough to ask while waiting."""
     orders = _count(Order.objects.filter(source=source))
     parts = _count(Cancellation.objects.filter(order__source=source))
     refunds = _count(Refund.objects.filter(cancellation__order__source=source, payment__isnull=False))
     mails = _count(_messages(source))
-    ours = Payment.objects.filter(order__source=source).values("provider_order_id")
+    payments = Payment.objects.filter(order__source=source)
+    ours = payments.values("provider_order_id")
+    superseded = Q(status__in=(PaymentStatus.FAILED, PaymentStatus.ABANDONED)) & ~Q(
+        order__status=OrderStatus.PENDING_PAYMENT
+    )
     webhooks = _count(WebhookEvent.objects.filter(provider_order_id__in=ours))
-    return Work(orders=orders, parts=parts, refunds=refunds, mails=mails, webhooks=webhooks)
+    tried = _count(payments.exclude(superseded))
+    return Work(orders=orders, payments=tried, parts=parts, refunds=refunds, mails=mails, webhooks=webhooks)
 
 
 def read_provider(*, base_url: str, api_key: str, merchant_id: str) -> dict[str, ProviderFigures]:

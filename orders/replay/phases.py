@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -80,10 +80,10 @@ class Run:
     def _go_through(self, *, now: datetime) -> None:
         prepare_batch(plan=self._plan, source=self._source, actor=ACTOR, now=now)
         self._send_sales()
-        if self._wait_for_orders():
-            self._send_cancellations()
-            self._wait_for_the_rest()
-            wait_for_quiet(self._connections.provider_url)
+        stuck = 0 if self._wait_for_orders() else count_work(source=self._source).open
+        self._send_cancellations()
+        self._wait_for_the_rest(stuck=stuck)
+        wait_for_quiet(self._connections.provider_url)
 
     def _send_sales(self) -> None:
         """Send the sales that are not on the platform and paid already."""
@@ -95,9 +95,15 @@ class Run:
         self._send("orders placed and paid", [[sale] for sale in sales], ReplayClient.place_order, _number_of_sale)
 
     def _send_cancellations(self) -> None:
-        """Send the documents the platform does not have, those that share an order one after the other."""
+        """Send the documents the platform does not have, those that share an order one after the other.
+
+        A document that reaches an order which is not processed waits for the next run, and is named.
+        """
         known = set(CancellationRequest.objects.filter(source=self._source).values_list("number", flat=True))
-        documents = [document for document in self._plan.cancellations if document.number not in known]
+        waiting = [document for document in self._plan.cancellations if document.number not in known]
+        through = Order.objects.filter(source=self._source, status__in=(OrderStatus.PROCESSED, OrderStatus.CANCELLED))
+        documents, held = hold_back(waiting, processed=set(through.values_list("number", flat=True)))
+        self._trouble += held
         self._send("cancellations sent", group_documents(documents), ReplayClient.cancel, _number_of_document)
 
     def _send(
@@ -136,13 +142,13 @@ class Run:
         expected = len(self._plan.sales) - len(self._trouble)
         return self._wait("orders processed", expected, lambda work: work.orders_processed)
 
-    def _wait_for_the_rest(self) -> bool:
-        """Wait for refunds, mails and webhooks: for everything that a worker still owes."""
+    def _wait_for_the_rest(self, *, stuck: int) -> bool:
+        """Wait for refunds, mails and webhooks: for all that a worker still owes but the ``stuck`` given up before."""
         expected = count_work(source=self._source).parts.total()
         if not self._wait("cancellations completed", expected, _count_completed):
             return False
-        owed = count_work(source=self._source).open
-        return not owed or self._wait("mails and look-ups", owed, lambda work: owed - work.open)
+        owed = count_work(source=self._source).open - stuck
+        return owed <= 0 or self._wait("mails and look-ups", owed, lambda work: owed + stuck - work.open)
 
     def _wait(self, name: str, expected: int, measure: Callable[[Work], int]) -> bool:
         """Wait until ``measure`` reaches ``expected``; give up when nothing has moved for as long as the patience."""
@@ -164,12 +170,13 @@ class Run:
             time.sleep(max(POLL_SECONDS, POLL_SHARE * cost))
 
     def _reconcile(self, work: Work, pace: Pace) -> tuple[dict[str, Any], bool]:
-        platform = read_platform(source=self._source)
+        # The provider first: what it holds by now the platform knew before, also a sale of the shop meanwhile.
         provider = read_provider(
             base_url=self._connections.provider_url,
             api_key=self._connections.provider_key,
             merchant_id=self._connections.merchant_id,
         )
+        platform = read_platform(source=self._source)
         outcome = reconcile(plan=self._plan, platform=platform, provider=provider, work=work)
         report = build_report(
             plan=self._plan,
@@ -194,6 +201,32 @@ def wait_for_quiet(provider_url: str) -> None:
         if not count_waiting_webhooks(base_url=provider_url):
             return
         time.sleep(POLL_SECONDS / 5)
+
+
+def hold_back(
+    documents: Sequence[CancellationDocument], *, processed: Set[str]
+) -> tuple[list[CancellationDocument], list[str]]:
+    """Return the documents that can be sent, and a sentence for each that has to wait.
+
+    A document waits for an order that is not processed, and for an earlier document that waits and reaches an order of
+    its own, because partial cancellations of one line share its pennies in the order in which they come.
+    """
+    ready, held = [], []
+    blocked: dict[str, str] = {}
+    for document in documents:
+        reasons = [
+            blocked.get(order, "") or f"order {order} is not processed"
+            for order in document.orders
+            if order in blocked or order not in processed
+        ]
+        if not reasons:
+            ready.append(document)
+            continue
+        held.append(f"cancellation {document.number} is held back: {reasons[0]}")
+        for order in document.orders:
+            if order in processed:
+                blocked.setdefault(order, f"it comes after {document.number}")
+    return ready, held
 
 
 def group_documents(documents: Sequence[CancellationDocument]) -> list[list[CancellationDocument]]:

@@ -81,6 +81,7 @@ def reconcile(
     comparisons = (
         *_compare_documents(plan, platform),
         *_compare_money(plan, platform, select_batch(platform, provider)),
+        *_compare_unknown(platform, provider),
         *_compare_stock(plan, platform),
         Comparison(
             "mails sent",
@@ -176,6 +177,28 @@ def _compare_money(plan: BatchPlan, platform: PlatformFigures, provider: list[Pr
             _money(platform.ledger_clearing),
         ),
         Comparison("sum of all ledger entries", "zero", "ledger", Decimal(0), _money(platform.ledger_imbalance)),
+    ]
+
+
+def _compare_unknown(platform: PlatformFigures, provider: Mapping[str, ProviderFigures]) -> list[Comparison]:
+    """Look for money in the provider's whole record that no row of the platform stands for, in any currency."""
+    payments = captured = refunds = refunded = 0
+    for provider_id, line in provider.items():
+        known = platform.payments.get(provider_id)
+        if known is None:
+            payments += line.captured > 0
+            captured += line.captured
+        refunds += max(0, line.refunds_succeeded - (known.refunds if known else 0))
+        refunded += max(0, line.refunded - (known.refund_amount if known else 0))
+
+    def expect_none(name: str, found: Decimal, unit: Unit) -> Comparison:
+        return Comparison(name, "none", "provider", Decimal(0), found, unit)
+
+    return [
+        expect_none("provider payments the platform does not know", Decimal(payments), Unit.COUNT),
+        expect_none("captured by payments the platform does not know", _money(captured), Unit.MONEY),
+        expect_none("provider refunds the platform does not know", Decimal(refunds), Unit.COUNT),
+        expect_none("refunded by refunds the platform does not know", _money(refunded), Unit.MONEY),
     ]
 
 

@@ -18,7 +18,7 @@ from orders.replay.client import (
     describe_sale,
     make_up_address,
 )
-from orders.replay.phases import group_documents
+from orders.replay.phases import group_documents, hold_back
 from orders.replay.plan import BatchPlan, plan_batch
 from orders.replay.reader import read_file
 from orders.replay.sending import send_all
@@ -45,6 +45,29 @@ def test_documents_that_share_an_order_go_one_after_the_other(tmp_path: Path) ->
     groups = group_documents(plan.cancellations)
 
     assert [[document.number for document in group] for group in groups] == [["C1", "C3", "C4"], ["C2"], ["C5"]]
+
+
+def test_only_documents_that_reach_a_stuck_order_are_held_back_and_named(tmp_path: Path) -> None:
+    sales = [f"{number},{code},,9,{DAY},1,a," for number, code in ((1, "X"), (2, "Y"), (3, "Z"))]
+    cancellations = [
+        f"C1,X,,-1,{DAY},1,a,",
+        f"C2,Y,,-1,{DAY},1,a,",
+        f"C3,Y,,-1,{DAY},1,a,",  # reaches the stuck order and a good one
+        f"C3,X,,-1,{DAY},1,a,",
+        f"C4,X,,-1,{DAY},1,a,",  # a later part of the good one: the pennies of its line depend on C3
+        f"C5,Z,,-1,{DAY},1,a,",
+        f"C6,NONE,,-1,{DAY},1,a,",
+    ]
+    plan = plan_batch(file=read_file(write_retail_file(tmp_path / "stuck.csv", *sales, *cancellations)))
+
+    ready, held = hold_back(plan.cancellations, processed={"1", "3"})
+
+    assert [document.number for document in ready] == ["C1", "C5", "C6"]
+    assert held == [
+        "cancellation C2 is held back: order 2 is not processed",
+        "cancellation C3 is held back: order 2 is not processed",
+        "cancellation C4 is held back: it comes after C3",
+    ]
 
 
 def test_a_discount_is_sent_as_a_negative_price(plan: BatchPlan) -> None:

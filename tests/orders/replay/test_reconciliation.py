@@ -12,12 +12,15 @@ import pytest
 
 from catalog.models import MovementKind
 from notifications.states import MessageStatus
-from orders.replay.figures import OrderFigures, PlatformFigures, ProviderFigures, Work
+from orders.replay.figures import KnownPayment, OrderFigures, PlatformFigures, ProviderFigures, Work
 from orders.replay.plan import BatchPlan, plan_batch
 from orders.replay.reader import read_file
 from orders.replay.reconciliation import count_expected_mails, reconcile
-from orders.states import CancellationStatus, OrderStatus, RefundStatus, WebhookStatus
+from orders.states import CancellationStatus, OrderStatus, PaymentStatus, RefundStatus, WebhookStatus
 from tests.orders.replay.files import write_mutated_file
+
+LEGS = {"P700001": 1, "P700008": 2, "P700014": 1}
+"""Refunds of the mutated file by payment."""
 
 
 @pytest.fixture
@@ -63,16 +66,20 @@ def make_platform(plan: BatchPlan) -> PlatformFigures:
             MovementKind.WRITE_OFF: {"A100": -5},
         },
         stock_wrong=(),
+        payments={
+            f"P{sale.number}": KnownPayment(refunds=LEGS.get(f"P{sale.number}", 0), refund_amount=refunds[sale.number])
+            for sale in plan.sales
+            if sale.total
+        },
     )
 
 
 def make_provider(platform: PlatformFigures) -> dict[str, ProviderFigures]:
-    legs = {"P700001": 1, "P700008": 2, "P700014": 1}
     return {
         provider_id: ProviderFigures(
             captured=order.captured,
             refunded=order.refunded,
-            refunds_succeeded=legs.get(provider_id, 0),
+            refunds_succeeded=LEGS.get(provider_id, 0),
         )
         for order in platform.orders.values()
         for provider_id in order.provider_ids
@@ -82,6 +89,7 @@ def make_provider(platform: PlatformFigures) -> dict[str, ProviderFigures]:
 def make_work(plan: BatchPlan) -> Work:
     return Work(
         orders=Counter({OrderStatus.PROCESSED: 7}),
+        payments=Counter({PaymentStatus.CAPTURED: 6}),
         parts=Counter({CancellationStatus.COMPLETED: 4}),
         refunds=Counter({RefundStatus.SETTLED: 4}),
         mails=Counter({MessageStatus.SENT: count_expected_mails(plan)}),
@@ -103,9 +111,46 @@ def test_a_platform_that_did_all_that_was_asked_reconciles(plan: BatchPlan) -> N
 
 def test_orders_of_other_batches_at_the_provider_are_left_out(plan: BatchPlan) -> None:
     platform = make_platform(plan)
-    provider = make_provider(platform) | {"Pother": ProviderFigures(99, 99, 9)}
+    known = {**platform.payments, "Pother": KnownPayment(refunds=1, refund_amount=99)}
+    provider = make_provider(platform) | {"Pother": ProviderFigures(500, 99, 1)}
 
-    assert reconcile(plan=plan, platform=platform, provider=provider, work=make_work(plan)).reconciled
+    outcome = reconcile(plan=plan, platform=replace(platform, payments=known), provider=provider, work=make_work(plan))
+
+    assert outcome.reconciled
+    assert outcome.difference == 0
+
+
+def test_money_at_the_provider_that_the_platform_does_not_know_is_named(plan: BatchPlan) -> None:
+    platform = make_platform(plan)
+    provider = make_provider(platform) | {
+        "ghost1": ProviderFigures(captured=50_000, refunded=1_000, refunds_succeeded=2),
+        "session": ProviderFigures(captured=0, refunded=0, refunds_succeeded=0),
+    }
+
+    outcome = reconcile(plan=plan, platform=platform, provider=provider, work=make_work(plan))
+
+    assert not outcome.reconciled
+    assert [(row.name, row.found) for row in outcome.comparisons if row.difference] == [
+        ("provider payments the platform does not know", 1),
+        ("captured by payments the platform does not know", 500),
+        ("provider refunds the platform does not know", 2),
+        ("refunded by refunds the platform does not know", 10),
+    ]
+    assert outcome.difference == 510
+
+
+def test_a_refund_of_another_batch_that_the_platform_does_not_know_is_named(plan: BatchPlan) -> None:
+    platform = make_platform(plan)
+    known = {**platform.payments, "Pother": KnownPayment(refunds=1, refund_amount=99)}
+    provider = make_provider(platform) | {"Pother": ProviderFigures(captured=500, refunded=198, refunds_succeeded=2)}
+
+    outcome = reconcile(plan=plan, platform=replace(platform, payments=known), provider=provider, work=make_work(plan))
+
+    assert [(row.name, row.found) for row in outcome.comparisons if row.difference] == [
+        ("provider refunds the platform does not know", 1),
+        ("refunded by refunds the platform does not know", Decimal("0.99")),
+    ]
+    assert outcome.difference == Decimal("0.99")
 
 
 Change = Callable[[PlatformFigures], PlatformFigures]
@@ -177,6 +222,11 @@ def test_stuck_and_missing_orders_are_named(plan: BatchPlan) -> None:
         ({"refunds": Counter({RefundStatus.SETTLED: 3, RefundStatus.FAILED: 1})}, ["tasks failed"]),
         ({"refunds": Counter({RefundStatus.SETTLED: 3, RefundStatus.PENDING: 1})}, ["tasks open"]),
         ({"webhooks": Counter({WebhookStatus.RECEIVED: 1})}, ["tasks open"]),
+        ({"orders": Counter({OrderStatus.PROCESSED: 6, OrderStatus.PENDING_PAYMENT: 1})}, ["tasks open"]),
+        ({"payments": Counter({PaymentStatus.CREATED: 1})}, ["tasks open"]),
+        ({"payments": Counter({PaymentStatus.PENDING: 1})}, ["tasks open"]),
+        ({"payments": Counter({PaymentStatus.FAILED: 1})}, ["tasks failed"]),
+        ({"payments": Counter({PaymentStatus.ABANDONED: 1})}, ["tasks failed"]),
     ],
 )
 def test_work_that_is_open_or_failed_is_named(plan: BatchPlan, work: dict[str, Counter[str]], rows: list[str]) -> None:
