@@ -1,0 +1,5 @@
+"""Fixtures of the settings' tests."""
+
+from tests.settings.starting import reader
+
+__all__ = ("reader",)
