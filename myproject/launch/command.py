@@ -13,7 +13,7 @@ from .environment import is_mysql_wanted
 from .installation import clean_environment, install, is_current
 from .places import Checkout, Place, find_checkout, find_place, only_one, read_json
 from .ports import check_host
-from .problems import FAILED, INTERRUPTED, OK, Problem
+from .problems import COULD_NOT_START, FAILED, INTERRUPTED, OK, Problem
 from .site import Site, shut_down
 from .terminal import Terminal, human_stream, interruptible, run_program, undisturbed
 
@@ -96,12 +96,20 @@ def start(options: argparse.Namespace, checkout: Checkout, terminal: Terminal) -
         site.bring_up()
         status = OK if options.no_replay else replay(site, json_output=options.json)
     except BaseException:
-        if site.started_here:
-            with undisturbed(), terminal.step("Stopping what was started"):
-                shut_down(checkout)
+        clear_away(site)
         raise
+    if status == COULD_NOT_START:
+        clear_away(site)  # the replay has said why
+        return status
     views.show_addresses(site.environment, terminal)
     return status
+
+
+def clear_away(site: Site) -> None:
+    """Stop the site when this call has started it; one that was up before stays up."""
+    if site.started_here:
+        with undisturbed(), site.terminal.step("Stopping what was started"):
+            shut_down(site.checkout)
 
 
 def replay(site: Site, *, json_output: bool) -> int:

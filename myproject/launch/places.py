@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import stat
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from .problems import Problem
 
 SHIPPED_ORDERS = Path("orders/replay/data/online_retail_2010-12_2011-01.csv.gz")
 SHIPPED_CATALOGUE = Path("catalog/data/fashion_products.csv.gz")
+# What the first line of an orders file names; docs/replay.md says what each column holds.
+COLUMNS = ("InvoiceNo", "StockCode", "Description", "Quantity", "InvoiceDate", "UnitPrice", "CustomerID", "Country")
 # The kernel keeps a socket's path in 108 bytes, the closing zero among them; macOS in 104.
 LONGEST_SOCKET_PATH = 103
 
@@ -90,19 +93,31 @@ def find_checkout(root: Path) -> Checkout:
 
 
 def find_place(checkout: Checkout, orders: Path | None) -> Place:
-    """Return the state folder of an orders file, named by what the file holds. Raises Problem when it has none."""
+    """Return the state folder of an orders file, named by what the file holds. Raises Problem when it is of no use."""
     path = checkout.root / SHIPPED_ORDERS if orders is None else orders.expanduser().absolute()
     remedy = "name a readable CSV file (plain or .gz) of the retail form"
     try:
         content = path.read_bytes()
         if content[:2] == b"\x1f\x8b":
             content = gzip.decompress(content)
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or "it is damaged"
         raise Problem(f"the orders file {path} cannot be read ({reason})", remedy) from None
     if not content.strip():
         raise Problem(f"the orders file {path} is empty", remedy)
+    _check_columns(path, content)
     return Place(folder=checkout.state / "sites" / hashlib.sha256(content).hexdigest()[:16], orders=path)
+
+
+def _check_columns(path: Path, content: bytes) -> None:
+    """Raise Problem unless the first line names the columns as the replay reads them, minutes before it would."""
+    first = content.partition(b"\n")[0].decode("utf-8", errors="replace")
+    found = tuple(name.strip().strip('"') for name in first.lstrip("\ufeff").split(","))
+    if found == COLUMNS:
+        return
+    missing = [name for name in COLUMNS if name not in found]
+    reason = f"does not name {', '.join(missing)}" if missing else "has other columns or another order"
+    raise Problem(f"the first line of the orders file {path} {reason}", f"it must be {','.join(COLUMNS)}")
 
 
 def find_socket_folder(mark: str, *, runtime: str) -> Path:

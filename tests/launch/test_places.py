@@ -13,6 +13,11 @@ import pytest
 
 from myproject.launch import places
 from myproject.launch.problems import Problem
+from orders.replay.reader import HEADER as REPLAYED_COLUMNS
+from orders.replay.reader import read_file
+
+HEADER = b"InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country\n"
+PACKED = gzip.compress(HEADER + b"1,2,3,4,5,6,7,8\n" * 50)
 
 
 def make_checkout(root: Path) -> places.Checkout:
@@ -68,9 +73,9 @@ def test_a_link_or_an_open_folder_is_not_private(tmp_path: Path) -> None:
 def test_one_content_has_one_place_and_another_content_another(tmp_path: Path) -> None:
     checkout = make_checkout(tmp_path / "clone")
     plain, packed, other = (tmp_path / name for name in ("a.csv", "b.csv.gz", "c.csv"))
-    plain.write_text("InvoiceNo\n1\n")
-    packed.write_bytes(gzip.compress(b"InvoiceNo\n1\n"))
-    other.write_text("InvoiceNo\n2\n")
+    plain.write_bytes(HEADER + b"1\n")
+    packed.write_bytes(gzip.compress(HEADER + b"1\n"))
+    other.write_bytes(HEADER + b"2\n")
     found = [places.find_place(checkout, path) for path in (plain, packed, other)]
     assert found[0].folder == found[1].folder
     assert found[0].folder != found[2].folder
@@ -83,6 +88,12 @@ def test_one_content_has_one_place_and_another_content_another(tmp_path: Path) -
         (None, "cannot be read (No such file or directory)"),
         (b"", "is empty"),
         (b"\x1f\x8b\x08cut off", "cannot be read"),
+        (PACKED[:-20], "cannot be read"),
+        (PACKED[:12] + b"\xff" * 20 + PACKED[32:], "cannot be read (it is damaged)"),
+        (HEADER.replace(b",Country", b"") + b"1\n", "does not name Country"),
+        (gzip.compress(b"a;b;c\n1;2;3\n"), "does not name InvoiceNo, StockCode"),
+        (b"1,2,3,4,5,6,7,8\n" + HEADER, "does not name InvoiceNo"),
+        (b"StockCode,InvoiceNo" + HEADER[19:], "has other columns or another order"),
     ],
 )
 def test_a_useless_orders_file_is_told_in_one_line(tmp_path: Path, content: bytes | None, line: str) -> None:
@@ -94,6 +105,22 @@ def test_a_useless_orders_file_is_told_in_one_line(tmp_path: Path, content: byte
     assert line in str(caught.value)
     assert "\n" not in str(caught.value)
     assert caught.value.status == 2
+
+
+@pytest.mark.parametrize(
+    "first", [HEADER, HEADER.replace(b"\n", b"\r\n"), b"\xef\xbb\xbf" + HEADER, b'"InvoiceNo" , ' + HEADER[10:]]
+)
+def test_a_first_line_that_the_replay_takes_is_taken(tmp_path: Path, first: bytes) -> None:
+    path = tmp_path / "orders.csv"
+    path.write_bytes(first + b"536365,A,MUG,1,2010-12-01 08:26:00,1.00,17850.0,United Kingdom\n")
+    assert read_file(path).lines == 1
+    assert places.find_place(make_checkout(tmp_path / "clone"), path).orders == path
+
+
+def test_the_launcher_and_the_replay_know_the_same_columns() -> None:
+    assert places.COLUMNS == REPLAYED_COLUMNS
+    shipped = places.Checkout(root=Path(__file__).resolve().parents[2], state=Path("/nowhere"))
+    assert places.find_place(shipped, None).orders.name == places.SHIPPED_ORDERS.name
 
 
 def test_stored_objects_are_for_the_owner_only_and_a_cut_off_file_counts_as_empty(tmp_path: Path) -> None:

@@ -137,3 +137,9 @@ def test_supervisor_itself_reads_the_files(tmp_path: Path, monkeypatch: pytest.M
     starts = sorted(groups.values(), key=lambda group: group.priority)
     assert {group.name for group in starts[:2]} == {"valkey", "valkey_cart"}
     assert options.parse_warnings == []
+
+
+def test_what_a_program_writes_is_for_its_user_alone() -> None:
+    text = (FOLDER / "supervisord.conf").read_text()
+    assert re.findall(r"^umask=(.*)$", text, re.MULTILINE) == ["077"]
+    assert [name for name, section in production_programs().items() if "umask" in section] == []
