@@ -5,14 +5,24 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin, messages
+from django.core.exceptions import ValidationError
+from django.db import transaction
 from django.db.models import Model, QuerySet
-from django.forms import ModelForm
-from django.http import HttpRequest
+from django.forms import BaseInlineFormSet, ModelForm
+from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from treebeard.admin import TreeAdmin
 from treebeard.forms import movenodeform_factory
 
-from catalog.actions import change_product_status, touch_category, touch_product, touch_tag
+from catalog.actions import (
+    change_product_status,
+    delete_tags,
+    hash_image,
+    save_image,
+    touch_category,
+    touch_product,
+    touch_tag,
+)
 from catalog.models import Category, Price, PriceList, Product, ProductImage, Stock, StockMovement, Tag, Variant
 from catalog.states import ProductStatus
 from myproject.errors import AppError
@@ -48,6 +58,19 @@ class CategoryAdmin(TreeAdmin):
         super().save_model(request, obj, form, change)
         touch_category(category_id=obj.pk, now=timezone.now())
 
+    def move_node(self, request: HttpRequest) -> HttpResponse:
+        """Move a category that was dragged; the names above its products are searched, so they count as changed."""
+        with transaction.atomic():
+            answer: HttpResponse = super().move_node(request)
+            if answer.status_code == 200:
+                touch_category(category_id=int(request.POST["node"]), now=timezone.now())
+        return answer
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """Name what deleting would take along: all that is below, too. Categories that hold products are kept."""
+        nodes = [node for top in objs for node in (top, *Category.objects.get_descendants(top))]
+        return super().get_deleted_objects(nodes, request)
+
 
 @admin.register(Tag)
 class TagAdmin(admin.ModelAdmin[Tag]):
@@ -62,6 +85,14 @@ class TagAdmin(admin.ModelAdmin[Tag]):
         super().save_model(request, obj, form, change)
         touch_tag(tag_id=obj.pk, now=timezone.now())
 
+    def delete_model(self, request: HttpRequest, obj: Tag) -> None:
+        """Delete; the products that had the tag count as changed."""
+        delete_tags(tag_ids=[obj.pk], now=timezone.now())
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Tag]) -> None:
+        """Delete the selected tags in the same way."""
+        delete_tags(tag_ids=list(queryset.values_list("pk", flat=True)), now=timezone.now())
+
 
 class VariantInline(admin.TabularInline[Variant, Product]):
     """A product's SKUs."""
@@ -71,10 +102,28 @@ class VariantInline(admin.TabularInline[Variant, Product]):
     can_delete = False
 
 
+class ImageFormSet(BaseInlineFormSet[ProductImage, Product, ModelForm[ProductImage]]):
+    """A product's pictures, of which no two may be the same file."""
+
+    def clean(self) -> None:
+        """Refuse a picture that the product has already, whatever its file is called."""
+        super().clean()
+        seen: set[str] = set()
+        for form in self.forms:
+            file = form.cleaned_data.get("image") if hasattr(form, "cleaned_data") else None
+            if not file or form in self.deleted_forms:
+                continue
+            digest = hash_image(file) if "image" in form.changed_data else form.instance.content_hash
+            if digest in seen:
+                raise ValidationError(f"{file.name}: the product has this picture already.")
+            seen.add(digest)
+
+
 class ImageInline(admin.TabularInline[ProductImage, Product]):
     """A product's pictures."""
 
     model = ProductImage
+    formset = ImageFormSet
     extra = 0
     readonly_fields = ("content_hash",)
 
@@ -102,6 +151,17 @@ class ProductAdmin(admin.ModelAdmin[Product]):
     def has_delete_permission(self, request: HttpRequest, obj: Product | None = None) -> bool:
         """Orders point to products: they are retired, not deleted."""
         return False
+
+    def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
+        """Save what hangs on the product; pictures with the hash of their content."""
+        if formset.model is not ProductImage:
+            super().save_formset(request, form, formset, change)
+            return
+        images = formset.save(commit=False)
+        for removed in formset.deleted_objects:
+            removed.delete()
+        for image in images:
+            save_image(image=image)
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         """Save what hangs on the product, then count it as changed and have it indexed."""

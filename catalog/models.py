@@ -192,7 +192,10 @@ class ProductImage(TimestampedModel):
     content_hash = models.CharField(max_length=64)
 
     class Meta:
-        constraints = (models.UniqueConstraint(fields=("product", "content_hash"), name="image_once_per_product"),)
+        constraints = (
+            models.UniqueConstraint(fields=("product", "content_hash"), name="image_once_per_product"),
+            not_empty("image_has_hash", "content_hash"),
+        )
         ordering = ("product", "position")
 
     def __str__(self) -> str:

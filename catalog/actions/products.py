@@ -9,7 +9,7 @@ from django.db import transaction
 from django.db.models import F, QuerySet
 
 from catalog.actions.announcements import announce_products
-from catalog.models import Category, Product
+from catalog.models import Category, Product, Tag
 from catalog.states import PRODUCT
 from myproject.states import transition
 
@@ -32,6 +32,15 @@ def touch_category(*, category_id: int, now: datetime) -> int:
     return _touch(Product.objects.filter(category__path__startswith=path), now=now)
 
 
+@transaction.atomic
+def delete_tags(*, tag_ids: Sequence[int], now: datetime) -> int:
+    """Delete tags and count every product that had one of them as changed. Return how many products."""
+    tagged = Product.objects.filter(tags__in=tag_ids).values_list("pk", flat=True)
+    product_ids = sorted(set(tagged))
+    Tag.objects.filter(pk__in=tag_ids).delete()
+    return _touch_all(product_ids, now=now)
+
+
 def touch_tag(*, tag_id: int, now: datetime) -> int:
     """Count every product with a tag as changed: its name is part of what is found. Return how many."""
     return _touch(Product.objects.filter(tags=tag_id), now=now)
@@ -44,7 +53,10 @@ def touch_product(*, product_id: int, now: datetime) -> int:
 
 @transaction.atomic
 def _touch(products: QuerySet[Product], *, now: datetime) -> int:
-    ids = sorted(products.values_list("pk", flat=True))
+    return _touch_all(sorted(products.values_list("pk", flat=True)), now=now)
+
+
+def _touch_all(ids: Sequence[int], *, now: datetime) -> int:
     for start in range(0, len(ids), 500):
         Product.objects.filter(pk__in=ids[start : start + 500]).update(version=F("version") + 1, updated_at=now)
     announce_products(product_ids=ids)
