@@ -75,6 +75,9 @@ def _claim(*, message_id: int, now: datetime) -> Message | None:
         if message.status == MessageStatus.SENDING and message.lease_until and message.lease_until <= now:
             # The lease ran out: its sender died before or after the mail server took it. The policy for mail is to
             # send again; the Message-ID is the same, so the receiving side shows one mail.
+            if message.attempts >= MAX_ATTEMPTS:
+                _give_up(message, now=now)
+                return None
             transition(message, MessageStatus.PENDING, table=MESSAGE, now=now)
         if message.status != MessageStatus.PENDING:
             return None
@@ -86,6 +89,13 @@ def _claim(*, message_id: int, now: datetime) -> Message | None:
             attempts=message.attempts + 1,
             lease_until=now + LEASE,
         )
+
+
+def _give_up(message: Message, *, now: datetime) -> None:
+    """Fail a message whose senders died every time: whatever kills them would go on for ever."""
+    reason = f"{message.attempts} attempts did not end"
+    transition(message, MessageStatus.FAILED, table=MESSAGE, now=now, lease_until=None, failure_reason=reason)
+    logger.error("message failed for good", message=message.pk, reason=reason)
 
 
 def _release(message: Message, target: str, *, now: datetime, reason: str) -> None:

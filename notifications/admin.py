@@ -7,6 +7,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
+from myproject.errors import AppError
 from notifications.actions import retry_message
 from notifications.models import Message
 from notifications.states import MessageStatus
@@ -43,6 +44,13 @@ class MessageAdmin(admin.ModelAdmin[Message]):
         """Give each failed message of the selection another round."""
         failed = list(queryset.filter(status=MessageStatus.FAILED).values_list("pk", flat=True))
         now = timezone.now()
+        refused = 0
         for pk in failed:
-            retry_message(message_id=pk, now=now)
-        self.message_user(request, f"{len(failed)} messages will be sent again.", messages.SUCCESS)
+            try:
+                retry_message(message_id=pk, now=now)
+            except AppError:  # somebody else was first
+                refused += 1
+        self.message_user(request, f"{len(failed) - refused} messages will be sent again.", messages.SUCCESS)
+        if refused:
+            text = f"{refused} messages are no longer failed and were left alone."
+            self.message_user(request, text, messages.WARNING)

@@ -7,11 +7,12 @@ from datetime import timedelta
 
 import pytest
 from django.core import mail
+from django.urls import reverse
 from django.utils import timezone
 
 from myproject.accounts.models import User
 from myproject.states import TransitionRefused
-from notifications.actions import LEASE, create_message, deliver_message, retry_message, send_welcome
+from notifications.actions import LEASE, MAX_ATTEMPTS, create_message, deliver_message, retry_message, send_welcome
 from notifications.channels.mail import MailChannel
 from notifications.errors import ChannelUnavailable
 from notifications.models import Message
@@ -143,3 +144,41 @@ def test_a_header_cannot_be_injected_through_a_name():
     user = User.objects.create_user("anna@example.com", "a long password 1", full_name="Anna\nBcc:x@example.com")
     send_welcome(user_id=user.pk, now=NOW)
     assert all("\n" not in sent.subject and sent.bcc == [] for sent in mail.outbox)
+
+
+def test_a_message_whose_senders_died_every_time_is_given_up(monkeypatch):
+    message = make()
+    monkeypatch.setattr(MailChannel, "send", lambda *_, **__: pytest.fail("sent"))
+    Message.objects.update(status="sending", attempts=MAX_ATTEMPTS - 1, lease_until=NOW)
+
+    with pytest.raises(pytest.fail.Exception):
+        deliver_message(message_id=message.pk, now=NOW)
+    assert deliver_message(message_id=message.pk, now=NOW + LEASE) == MessageStatus.FAILED
+
+    message.refresh_from_db()
+    assert (message.attempts, message.lease_until) == (MAX_ATTEMPTS, None)
+    assert message.failure_reason == f"{MAX_ATTEMPTS} attempts did not end"
+    assert stuck_messages(before=NOW + timedelta(days=1), now=NOW + timedelta(days=1), limit=10) == []
+
+
+def test_the_admin_counts_what_another_operator_sent_again_meanwhile(admin_client, monkeypatch):
+    first, second = make("a", template="nothing_like_it"), make("b", template="nothing_like_it")
+    for message in (first, second):
+        deliver_message(message_id=message.pk, now=NOW)
+
+    def race(*, message_id, now):
+        if message_id == first.pk:
+            retry_message(message_id=message_id, now=now)
+        retry_message(message_id=message_id, now=now)
+
+    monkeypatch.setattr("notifications.admin.retry_message", race)
+    answer = admin_client.post(
+        reverse("admin:notifications_message_changelist"),
+        {"action": "send_again", "_selected_action": [first.pk, second.pk]},
+        follow=True,
+    )
+
+    assert answer.status_code == 200
+    assert "1 messages will be sent again." in answer.content.decode()
+    assert "1 messages are no longer failed and were left alone." in answer.content.decode()
+    assert set(Message.objects.values_list("status", flat=True)) == {"pending"}
