@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from threading import Thread
+from time import monotonic
 from typing import Any
 
 import structlog
+from celery import Celery
 from django.core.cache import cache
 from django.db import DatabaseError, connection
 from django_celery_beat.models import PeriodicTask
@@ -21,6 +24,9 @@ logger = structlog.get_logger(__name__)
 
 #: How long workers are waited for. They answer within a few milliseconds when they are not busy forking.
 PING_TIMEOUT = 0.5
+
+#: How long the page waits for the brokers, all together; healthy ones take little more than PING_TIMEOUT.
+BROKER_DEADLINE = 2.5
 
 #: What a broker that cannot be reached raises, by way of kombu or of its client library.
 BROKER_DOWN = (OperationalError, RedisError, OSError)
@@ -46,39 +52,75 @@ def _waiting(link: Connection, queue_name: str) -> int:
             return 0
 
 
-def queue_depths() -> list[QueueDepth]:
-    """Return the depth of every declared queue."""
-    depths: list[QueueDepth] = []
-    for celery_app in (app, abandon_cart_app):
-        queues = [queue for queue in QUEUES if queue.app == celery_app.main]
-        counts: dict[str, int] = {}
+@dataclass(frozen=True, kw_only=True)
+class BrokerAnswer:
+    """What one broker told: how many messages wait in each queue, and which workers answered."""
+
+    waiting: dict[str, int]
+    workers: list[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Running:
+    """Queues, workers, and the Celery apps whose broker did not answer in time."""
+
+    queues: list[QueueDepth]
+    workers: list[str]
+    unreachable: list[str]
+
+
+def _ask_broker(celery_app: Celery) -> BrokerAnswer:
+    with celery_app.connection_for_read() as link:
+        link.ensure_connection(max_retries=0)
+        waiting = {queue.name: _waiting(link, queue.name) for queue in QUEUES if queue.app == celery_app.main}
+        replies = celery_app.control.ping(timeout=PING_TIMEOUT, connection=link) or ()
+        return BrokerAnswer(waiting=waiting, workers=[name for reply in replies for name in reply])
+
+
+def running_state() -> Running:
+    """Return the depth of every declared queue and the workers that answer; takes BROKER_DEADLINE at most.
+
+    Each broker is asked in a thread of its own: one that accepts a connection and then says nothing holds up its
+    client for much longer than a page may take. Such a thread ends by the client's own time limits.
+    """
+    answers: dict[str, BrokerAnswer] = {}
+
+    def ask(celery_app: Celery) -> None:
         try:
-            with celery_app.connection_for_read() as link:
-                link.ensure_connection(max_retries=1, timeout=2)
-                counts = {queue.name: _waiting(link, queue.name) for queue in queues}
+            answers[celery_app.main] = _ask_broker(celery_app)
         except BROKER_DOWN as error:
-            logger.warning("queue depths are unknown", app=celery_app.main, error=type(error).__name__)
-        depths += [
-            QueueDepth(name=queue.name, purpose=queue.purpose, program=queue.program, waiting=counts.get(queue.name))
-            for queue in queues
-        ]
-    return depths
+            logger.warning("broker cannot be asked", app=celery_app.main, error=type(error).__name__)
+
+    end = monotonic() + BROKER_DEADLINE
+    threads = [Thread(target=ask, args=(celery_app,), daemon=True) for celery_app in (app, abandon_cart_app)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(max(0.0, end - monotonic()))
+    told = dict(answers)
+    return Running(
+        queues=[
+            QueueDepth(
+                name=queue.name,
+                purpose=queue.purpose,
+                program=queue.program,
+                waiting=told[queue.app].waiting.get(queue.name) if queue.app in told else None,
+            )
+            for queue in QUEUES
+        ],
+        workers=sorted(name for answer in told.values() for name in answer.workers),
+        unreachable=[name for name in (app.main, abandon_cart_app.main) if name not in told],
+    )
 
 
-def worker_names() -> list[str]:
-    """Return the names of the workers that answer within PING_TIMEOUT; none when a broker cannot be asked."""
-    names: list[str] = []
-    for celery_app in (app, abandon_cart_app):
-        try:
-            names += [name for reply in celery_app.control.ping(timeout=PING_TIMEOUT) or () for name in reply]
-        except BROKER_DOWN as error:
-            logger.warning("workers cannot be asked", app=celery_app.main, error=type(error).__name__)
-    return sorted(names)
-
-
-def schedules() -> list[PeriodicTask]:
-    """Return the enabled schedules with their last fire."""
-    return list(PeriodicTask.objects.filter(enabled=True).exclude(name="celery.backend_cleanup").order_by("name"))
+def schedules() -> list[PeriodicTask] | None:
+    """Return the enabled schedules with their last fire; None when the database cannot be asked."""
+    try:
+        rows = PeriodicTask.objects.filter(enabled=True).exclude(name="celery.backend_cleanup")
+        return list(rows.order_by("name"))
+    except DatabaseError as error:
+        logger.warning("schedules are unknown", error=type(error).__name__)
+        return None
 
 
 def health(*, now: datetime) -> dict[str, Any]:

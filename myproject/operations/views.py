@@ -10,7 +10,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
 from myproject.operations.panels import registered_panels
-from myproject.operations.queries import health, queue_depths, schedules, worker_names
+from myproject.operations.queries import health, running_state, schedules
 
 
 def _may_see_figures(request: HttpRequest) -> bool:
@@ -33,6 +33,7 @@ def home(request: HttpRequest) -> HttpResponse:
         "links": links,
         "flower_url": settings.FLOWER_URL,
         "figures": _may_see_figures(request),
+        "now": timezone.now(),
     }
     return render(request, "operations/home.html", context)
 
@@ -40,11 +41,15 @@ def home(request: HttpRequest) -> HttpResponse:
 @never_cache
 @require_GET
 def running(request: HttpRequest) -> HttpResponse:
-    """Show queues, workers and schedules; the home page loads this part again every few seconds."""
+    """Show queues, workers and schedules; the home page loads this part again every few seconds.
+
+    Asked for by its address, without JavaScript, it is a page of its own.
+    """
     if not _may_see_figures(request):
         return HttpResponse(status=404)
-    context = {"queues": queue_depths(), "workers": worker_names(), "schedules": schedules(), "now": timezone.now()}
-    return render(request, "operations/running.html", context)
+    context = {"running": running_state(), "schedules": schedules(), "now": timezone.now()}
+    part = request.headers.get("HX-Request") == "true"
+    return render(request, "operations/running.html" if part else "operations/running_page.html", context)
 
 
 @never_cache

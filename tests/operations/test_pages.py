@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from threading import Event
+from time import monotonic
+
 import pytest
+from django.db import DatabaseError
 from django.utils import timezone
 
 from myproject.accounts.models import User
@@ -63,6 +67,37 @@ def test_a_batch_without_a_report_is_shown_as_running(client, batch, settings):
     assert "is being replayed since" in client.get("/").content.decode()
 
 
+def test_the_named_figures_are_told_in_plain_words(client, batch, settings):
+    settings.ENVIRONMENT = "development"
+    page = client.get("/").content.decode()
+    assert "What customers paid for 2 orders." in page
+    assert "10 lines of 3 invoices, of them 1 cancellation, -1.00 together." in page
+    assert "0 cancelled lines that no order of the file covers" in page
+    assert "How the net comes about" not in page  # a report of an earlier version has no steps
+    ImportBatch.objects.update(report={**REPORT, "steps": [["captured for orders", "13.50"]]})
+    page = client.get("/").content.decode()
+    assert "How the net comes about" in page
+    assert "captured for orders" in page
+
+
+def test_a_difference_is_not_called_found(client, batch, settings):
+    settings.ENVIRONMENT = "development"
+    ImportBatch.objects.update(report={**REPORT, "difference": "0.01"})
+    page = client.get("/").content.decode()
+    assert "difference 0.01" in page
+    assert "Every amount of the file is found again" not in page
+
+
+def test_the_page_shows_the_date_and_works_without_javascript(client, settings):
+    settings.ENVIRONMENT = "development"
+    page = client.get("/").content.decode()
+    assert f"{timezone.now():%-d %B %Y}" in page
+    note = page.split("<noscript>")[1].split("</noscript>")[0]
+    assert 'href="/running"' in note
+    assert "<html" in client.get("/running").content.decode()
+    assert "<html" not in client.get("/running", headers={"HX-Request": "true"}).content.decode()
+
+
 def test_health_is_ok_when_everything_answers(client):
     answer = client.get("/health/")
     assert answer.status_code == 200
@@ -85,3 +120,38 @@ def test_the_live_part_lists_every_queue_and_says_when_no_worker_answers(client,
     assert "cancel_order_queue" in page
     assert "fast_queue" in page
     assert "No worker answers" in page
+
+
+def test_a_broker_that_is_down_is_named_and_its_queues_are_unknown(client, settings):
+    """The carts' broker is an address where nothing listens; the other one is in memory."""
+    settings.ENVIRONMENT = "development"
+    started = monotonic()
+    running = client.get("/running").context["running"]
+    assert monotonic() - started < 3
+    assert running.unreachable == ["fast_queue"]
+    assert {queue.name for queue in running.queues if queue.waiting is None} == {"fast_queue"}
+
+
+def test_a_broker_that_never_answers_does_not_hold_up_the_page(client, settings, monkeypatch):
+    settings.ENVIRONMENT = "development"
+    over = Event()
+    monkeypatch.setattr(queries, "_ask_broker", lambda celery_app: over.wait(20))
+    monkeypatch.setattr(queries, "BROKER_DEADLINE", 0.2)
+    started = monotonic()
+    answer = client.get("/running")
+    over.set()
+    assert monotonic() - started < 2
+    assert answer.status_code == 200
+    assert answer.context["running"].unreachable == ["myproject", "fast_queue"]
+    assert answer.content.decode().count("does not answer") == 2
+
+
+def test_the_live_part_says_when_the_database_cannot_be_asked(client, settings, monkeypatch):
+    def refuse(*args, **kwargs):
+        raise DatabaseError
+
+    settings.ENVIRONMENT = "development"
+    monkeypatch.setattr(queries.PeriodicTask.objects, "filter", refuse)
+    answer = client.get("/running")
+    assert answer.status_code == 200
+    assert "The database cannot be asked" in answer.content.decode()
