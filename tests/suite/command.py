@@ -59,7 +59,8 @@ def run(arguments: list[str], pool: ServerPool) -> int:
     print_versions(servers=not fast)
     print(f"Seed: {seed}", flush=True)
     if whole:
-        urls = start_servers(pool, tally)
+        with tally.timed("servers"):
+            urls = start_servers(pool, tally)
         if urls is None:
             return COULD_NOT_START
         passes = full_run(urls)
@@ -68,13 +69,16 @@ def run(arguments: list[str], pool: ServerPool) -> int:
     else:
         passes, arguments = chosen_run(pool, arguments), [one for one in arguments if one != "--mariadb"]
     if fast or whole:
-        run_checks(tally, whole=whole)
+        with tally.timed("checks"):
+            run_checks(tally, whole=whole)
     for one in passes:
         print(f"\n=== Tests: {one.name}", flush=True)
-        status = one.run(seed=seed, arguments=arguments)
+        with tally.timed(one.name):
+            # Ctrl-C reaches us as well and is raised here. A status of pytest's own never means it: 2 is also what
+            # it returns for a file that cannot be imported.
+            status = one.run(seed=seed, arguments=arguments)
         tally.add_pass(one.name, Path(one.junit), status=status)
-        if status == INTERRUPTED or status == 2:
-            raise KeyboardInterrupt
+        print(f"=== Tests: {one.name} took {tally.seconds[one.name]:.0f} s", flush=True)
     merge_junit([one.name for one in passes])
     if any(one.coverage for one in passes):
         report_coverage()
@@ -83,7 +87,9 @@ def run(arguments: list[str], pool: ServerPool) -> int:
     for pid, command in survivors.items():
         print(f"left behind and killed: {pid} {command[:150]}")
         tally.failed.append(("", f"process left behind: {command[:80]}"))
-    print(f"\nSeed {seed}, {time.monotonic() - began:.0f} s, reports in {checks.REPORTS.relative_to(ROOT)}")
+    parts = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in tally.seconds.items())
+    print(f"\nTime: {time.monotonic() - began:.0f} s ({parts})")
+    print(f"Seed {seed}, reports in {checks.REPORTS.relative_to(ROOT)}")
     print("\n".join(tally.lines(seed=seed)), flush=True)
     return FAILED if tally.failed else 0
 

@@ -1,13 +1,17 @@
-"""What a run does when the machine lacks a server."""
+"""What a run does when the machine lacks a server, how it ends, and what it says about its time."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from tests.servers.pool import ServerPool
 from tests.servers.processes import NotAvailable
+from tests.suite import command, report
 from tests.suite.command import start_servers
 from tests.suite.report import Tally
 
@@ -54,3 +58,56 @@ def test_ci_refuses_to_run_without_a_server_and_says_which(
     pool.missing = name
     assert start_servers(pool, Tally()) is None
     assert f"CI must have the server {name}, and it is missing: {name} is not installed" in capsys.readouterr().err
+
+
+@dataclass(frozen=True)
+class FakePass:
+    """A pass that ends as told instead of running pytest."""
+
+    ends: int | type[BaseException]
+    name: str = "chosen"
+    junit: str = "never-written.xml"
+    coverage: bool = False
+
+    def run(self, *, seed: int, arguments: list[str]) -> int:
+        if isinstance(self.ends, int):
+            return self.ends
+        raise self.ends
+
+
+@pytest.fixture
+def run_with(pool: PoolWithout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[FakePass], int]:
+    """Return a function that makes a run of one pass, whose servers and processes are nobody's."""
+    monkeypatch.setattr(command, "end_survivors", lambda mark: {})
+    monkeypatch.setattr(report, "REPORTS", tmp_path)
+
+    def run(one: FakePass) -> int:
+        monkeypatch.setattr(command, "chosen_run", lambda pool, arguments: [one])
+        return command.run(["--randomly-seed=7", "tests/some"], pool)
+
+    return run
+
+
+@pytest.mark.parametrize("status", [1, 2, 130])
+def test_pytest_that_ends_by_itself_has_failed_and_is_reported(
+    status: int, run_with: Callable[[FakePass], int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_with(FakePass(status)) == 1
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[-1] == "0 passed, 1 failed, 0 skipped"
+    assert f"  pytest ended with status {status} [chosen]" in printed
+    assert "  ./test --randomly-seed=7" in printed
+
+
+def test_a_run_is_interrupted_by_its_own_signal(run_with: Callable[[FakePass], int]) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run_with(FakePass(KeyboardInterrupt))
+
+
+def test_a_run_says_how_long_it_and_each_part_took(
+    run_with: Callable[[FakePass], int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_with(FakePass(0)) == 0
+    printed = capsys.readouterr().out
+    assert re.search(r"^=== Tests: chosen took \d+ s$", printed, re.MULTILINE)
+    assert re.search(r"^Time: \d+ s \(chosen \d+ s\)$", printed, re.MULTILINE)
