@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from pathlib import Path
 from . import installation, machine
 from .places import Checkout, only_one, read_json, write_json
 from .problems import COULD_NOT_START, INTERRUPTED, Problem
-from .terminal import Terminal, interruptible
+from .terminal import Terminal, interruptible, undisturbed
 
 DEV = "dev.txt"
 # Server, the file that shows that it is here, and the packages that bring it (Debian, Ubuntu).
@@ -24,11 +25,13 @@ SERVERS = (
     ("MariaDB", ("mariadbd", "mariadb-install-db"), ("mariadb-server",)),
     ("RabbitMQ", ("/usr/lib/rabbitmq/bin/rabbitmq-server", "epmd"), ("rabbitmq-server",)),
 )
-MYSQL_HEADERS = ("libmariadb-dev", "pkg-config")
+MYSQL_HEADERS = ("libmariadb-dev", "pkg-config", "gcc", "python3-dev")
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 APT_PATIENCE = ("-o", "Acquire::http::Timeout=20", "-o", "Acquire::Retries=1", "-o", "DPkg::Lock::Timeout=120")
+APT_ENVIRONMENT = ("DEBIAN_FRONTEND=noninteractive", "NEEDRESTART_SUSPEND=1")
 # Without it a machine with systemd starts each server that is installed, on its usual port, for ever.
 START_NOTHING = Path("/usr/sbin/policy-rc.d")
+OUR_POLICY = "made by ./test, which removes it"
 
 
 def main(arguments: list[str]) -> int:
@@ -91,20 +94,29 @@ def install_servers(checkout: Checkout, terminal: Terminal) -> None:
         return
     with terminal.step(f"Installing {', '.join(packages)} (apt, once)"), _starting_nothing(prefix):
         log = checkout.state / "apt.log"
+        # A fresh machine has no lists or old ones. Offline this fails and what apt has kept may still do.
+        _apt(prefix, log, "update")
         if not _apt(prefix, log, "install", *packages):
-            _apt(prefix, log, "update")
-            if not _apt(prefix, log, "install", *packages):
-                # One that this system does not offer must not keep the others away.
-                for package in packages:
-                    _apt(prefix, log, "install", package)
+            # One that this system does not offer must not keep the others away.
+            for package in packages:
+                _apt(prefix, log, "install", package)
 
 
 def _apt(prefix: list[str], log: Path, *arguments: str) -> bool:
-    command = [*prefix, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q", "-y", *APT_PATIENCE]
+    # sudo drops variables, env does not; needrestart would restart the machine's own services.
+    command = [*prefix, "env", *APT_ENVIRONMENT, "apt-get", "-q", "-y", *APT_PATIENCE]
+    command += [*arguments[:1], *(["--no-install-recommends"] if arguments[0] == "install" else []), *arguments[1:]]
     with log.open("ab") as output:
-        command += [*arguments[:1], *(["--no-install-recommends"] if arguments[0] == "install" else []), *arguments[1:]]
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, check=False)
-    return done.returncode == 0
+        output.write(f"\n--- {' '.join(command)}\n".encode())
+        output.flush()
+        child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+        try:
+            return child.wait() == 0
+        except BaseException:
+            # Ctrl-C reaches apt as well, which ends where it may. Killed halfway it would leave dpkg to be repaired.
+            with undisturbed():
+                child.wait()
+            raise
 
 
 def _root_prefix() -> list[str] | None:
@@ -120,16 +132,21 @@ def _root_prefix() -> list[str] | None:
 
 @contextlib.contextmanager
 def _starting_nothing(prefix: list[str]) -> Iterator[None]:
-    """Keep installed services from being started, where the system has no policy of its own on that."""
-    if START_NOTHING.exists():
+    """Keep installed services from being started, where the system has no policy of its own on that.
+
+    What a run that was killed has left is ours by its text, so it is replaced and removed.
+    """
+    if START_NOTHING.exists() and OUR_POLICY not in START_NOTHING.read_text(errors="replace"):
         yield
         return
-    script = f"printf '#!/bin/sh\\nexit 101\\n' > {START_NOTHING} && chmod 755 {START_NOTHING}"
-    subprocess.run([*prefix, "sh", "-c", script], check=False)
+    path = shlex.quote(str(START_NOTHING))
+    script = f"umask 022; printf '#!/bin/sh\\n# {OUR_POLICY}\\nexit 101\\n' > {path} && chmod 755 {path}"
     try:
+        subprocess.run([*prefix, "sh", "-c", script], stdin=subprocess.DEVNULL, check=False)
         yield
     finally:
-        subprocess.run([*prefix, "rm", "-f", str(START_NOTHING)], check=False)
+        with undisturbed():
+            subprocess.run([*prefix, "rm", "-f", str(START_NOTHING)], stdin=subprocess.DEVNULL, check=False)
 
 
 @contextlib.contextmanager

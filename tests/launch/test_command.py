@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from myproject.launch import command, terminal
+from myproject.launch import command, places, terminal
+from myproject.launch.problems import Problem
 
 ROOT = Path(__file__).resolve().parents[2]
 LAUNCH = ROOT / "myproject" / "launch"
@@ -133,3 +134,48 @@ def test_the_launcher_imports_the_standard_library_and_itself_only() -> None:
                 names = [str(node.module)]
             foreign = [name for name in names if name.partition(".")[0] not in sys.stdlib_module_names]
             assert foreign == [], f"{path.name} imports {foreign}"
+
+
+class FakeSite:
+    """A site that is up without a program."""
+
+    def __init__(self, checkout: places.Checkout, place: places.Place, terminal: terminal.Terminal, host: str) -> None:
+        self.checkout, self.place, self.terminal = checkout, place, terminal
+        self.environment: dict[str, str] = {}
+        self.started_here = True
+
+    def bring_up(self) -> None:
+        """Nothing to do."""
+
+
+@pytest.mark.parametrize(("started_here", "stopped"), [(True, 1), (False, 0)])
+def test_a_replay_that_cannot_start_leaves_nothing_that_this_call_started(
+    started_here: bool, stopped: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[str] = []
+    stops: list[places.Checkout] = []
+    monkeypatch.setattr(command, "Site", FakeSite)
+    monkeypatch.setattr(FakeSite, "bring_up", lambda self: setattr(self, "started_here", started_here))
+    monkeypatch.setattr(command, "is_current", lambda checkout: True)
+    monkeypatch.setattr(command, "install", lambda *arguments, **options: None)
+    monkeypatch.setattr(command, "replay", lambda site, json_output: 2)
+    monkeypatch.setattr(command, "shut_down", stops.append)
+    monkeypatch.setattr(command.views, "show_addresses", lambda *arguments: shown.append("addresses"))
+    checkout = places.Checkout(root=ROOT, state=tmp_path)
+
+    status = command.start(command.parse([]), checkout, terminal.Terminal(io.StringIO()))
+
+    assert (status, len(stops), shown) == (2, stopped, [])
+
+
+def test_a_file_with_other_columns_stops_nothing_that_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong = tmp_path / "wrong.csv"
+    wrong.write_text("InvoiceNo,Quantity\n1,2\n")
+    reached: list[str] = []
+    for name in ("is_current", "install", "shut_down", "Site"):
+        monkeypatch.setattr(command, name, lambda *arguments, name=name, **options: reached.append(name))
+    checkout = places.Checkout(root=ROOT, state=tmp_path)
+    with pytest.raises(Problem, match="does not name StockCode") as caught:
+        command.start(command.parse(["--orders", str(wrong)]), checkout, terminal.Terminal(io.StringIO()))
+    assert caught.value.status == 2
+    assert reached == []
