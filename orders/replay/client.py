@@ -12,7 +12,8 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from orders.models import LineKind
-from orders.replay.plan import CURRENCY, CancellationDocument, Sale, SaleLine
+from orders.replay.plan import CancellationDocument, Sale, SaleLine
+from orders.replay.selection import CURRENCY
 from orders.replay.wire import Answer, NoAnswer, Wire
 
 REQUEST_TIMEOUT = 30.0

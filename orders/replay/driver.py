@@ -58,6 +58,9 @@ def replay_file(
     if known is not None and known.status == BatchStatus.RECONCILED:
         return Outcome(report=known.report or {}, reconciled=True, repeated=True)
     plan = plan_batch(file=file)
+    if plan.rejections and not plan.totals.invoices:
+        first = plan.rejections[0]
+        raise NotReady(f"no row of {path.name} can be taken; the first, line {first.line_number}: {first.reason}")
     check_ready(connections)
     batch = claim_batch(content_hash=file.content_hash, filename=path.name, clock=clock)
     try:

@@ -15,15 +15,12 @@ from orders.replay.classification import (
     InvoiceKind,
     classify_invoice,
     classify_line,
-    find_sign_error,
     is_article,
     is_write_off,
 )
 from orders.replay.matching import MatchedLine, match_cancellations
 from orders.replay.reader import Rejection, RetailFile, RetailRow
-
-CURRENCY = "GBP"
-"""The retail form has one currency."""
+from orders.replay.selection import CURRENCY, MAX_LINES, reject_invoices, select_rows, value_row
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,11 +169,17 @@ class BatchPlan:
 def plan_batch(*, file: RetailFile) -> BatchPlan:
     """Decide what ``file`` asks for. The same file gives the same plan, byte for byte."""
     rows, rejections = select_rows(file.rows)
-    sales = _plan_sales(rows)
-    matched = match_cancellations(rows)
-    cancellations = _plan_cancellations(matched, sales)
+    while True:
+        sales = _plan_sales(rows)
+        matched = match_cancellations(rows)
+        cancellations = _plan_cancellations(matched, sales)
+        too_long = _find_long_documents(cancellations)
+        if not too_long:
+            break
+        rows, more = reject_invoices(rows, too_long)
+        rejections += more
     adjustments = tuple(
-        Adjustment(row=row, amount=_value(row))
+        Adjustment(row=row, amount=value_row(row))
         for row in rows
         if classify_invoice(row.invoice) is InvoiceKind.ADJUSTMENT
     )
@@ -197,34 +200,13 @@ def plan_batch(*, file: RetailFile) -> BatchPlan:
     )
 
 
-def select_rows(rows: Iterable[RetailRow]) -> tuple[list[RetailRow], list[Rejection]]:
-    """Separate the rows that can be taken from those that contradict their invoice; both in file order."""
-    good: list[RetailRow] = []
-    rejections: list[Rejection] = []
-    customers: dict[str, str] = {}
-    totals: defaultdict[str, int] = defaultdict(int)
-    for row in rows:
-        reason = find_sign_error(row)
-        if reason is None and customers.setdefault(row.invoice, row.customer) != row.customer:
-            reason = f"customer differs from the first row of invoice {row.invoice}"
-        if reason is not None:
-            rejections.append(Rejection(line_number=row.line_number, reason=reason, value=row.value))
-            continue
-        good.append(row)
-        if classify_invoice(row.invoice) is InvoiceKind.ORDINARY:
-            totals[row.invoice] += _value(row)
-    negative = {number for number, total in totals.items() if total < 0}
-    if not negative:
-        return good, rejections
-    for row in good:
-        if row.invoice in negative:
-            reason = f"the total of sale {row.invoice} would be negative"
-            rejections.append(Rejection(line_number=row.line_number, reason=reason, value=row.value))
-    return [row for row in good if row.invoice not in negative], rejections
-
-
-def _value(row: RetailRow) -> int:
-    return line_total(row.unit_price, row.quantity, CURRENCY)
+def _find_long_documents(cancellations: Iterable[CancellationDocument]) -> dict[str, str]:
+    """Documents of more pieces than one request takes; few rows can become many, one per sale line they reach."""
+    return {
+        document.number: f"cancellation {document.number} has more than {MAX_LINES} lines"
+        for document in cancellations
+        if max(len(document.covered), len(document.uncovered)) > MAX_LINES
+    }
 
 
 def _plan_sales(rows: Sequence[RetailRow]) -> tuple[Sale, ...]:
@@ -247,7 +229,7 @@ def _plan_sales(rows: Sequence[RetailRow]) -> tuple[Sale, ...]:
 
 def _plan_sale_lines(rows: Sequence[RetailRow]) -> tuple[SaleLine, ...]:
     """Total each line; what discounts take off is divided over the other lines in proportion, to the penny."""
-    totals = [_value(row) for row in rows]
+    totals = [value_row(row) for row in rows]
     paid = totals
     if min(totals) < 0:
         paid = allocate(sum(totals), [max(0, total) for total in totals])

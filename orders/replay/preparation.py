@@ -10,7 +10,8 @@ from django.db import transaction
 from catalog.actions import Movement, VariantSpec, ensure_variants, move_stock
 from catalog.models import MovementKind
 from orders.actions.adjustments import record_adjustment
-from orders.replay.plan import CURRENCY, BatchPlan
+from orders.replay.plan import BatchPlan
+from orders.replay.selection import CURRENCY
 
 CATALOGUE_SOURCE = "retail"
 """Articles are the same in every file of the retailer, so they do not carry the batch."""

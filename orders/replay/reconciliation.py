@@ -12,7 +12,8 @@ from catalog.models import MovementKind
 from myproject.money import to_decimal
 from notifications.states import MessageStatus
 from orders.replay.figures import OrderFigures, PlatformFigures, ProviderFigures, Work
-from orders.replay.plan import CURRENCY, BatchPlan
+from orders.replay.plan import BatchPlan
+from orders.replay.selection import CURRENCY
 from orders.states import OrderStatus
 
 

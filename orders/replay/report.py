@@ -12,9 +12,11 @@ from rich.table import Table
 
 from myproject.money import to_decimal
 from notifications.states import MessageStatus
+from orders.queries.batches import NOTHING, describe_difference
 from orders.replay.figures import PlatformFigures, ProviderFigures, Work
-from orders.replay.plan import CURRENCY, BatchPlan
+from orders.replay.plan import BatchPlan
 from orders.replay.reconciliation import Comparison, Reconciliation, Unit, select_batch
+from orders.replay.selection import CURRENCY
 
 KEYS = (
     "file",
@@ -118,7 +120,7 @@ def select_object(report: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def print_tables(report: Mapping[str, Any], *, console: Console) -> None:
-    """Print the reconciliation; the last line is the difference."""
+    """Print the reconciliation; the last line is the difference, and the line above it says when a figure differs."""
     console.print(_table_of_steps(report))
     console.print(_table_of_comparisons(report["comparisons"]))
     rejected = [f"line {line}: {reason}{value and f' ({value})'}" for line, reason, value in report["rejections"]]
@@ -131,6 +133,9 @@ def print_tables(report: Mapping[str, Any], *, console: Console) -> None:
         highlight=False,
         soft_wrap=True,
     )
+    differing = describe_difference(report)
+    if differing:
+        console.print(f"NOT RECONCILED: {differing}", highlight=False, style="bold red")
     console.print(f"difference {report['difference']}", highlight=False)
 
 
@@ -168,7 +173,7 @@ def _table_of_comparisons(rows: Sequence[Sequence[str]]) -> Table:
     for heading in ("first", "second", "difference"):
         table.add_column(heading, justify="right")
     for row in rows:
-        wrong = row[-1] not in ("0", "0.00")
+        wrong = row[-1] not in NOTHING
         table.add_row(*row, style="bold red" if wrong else None)
     return table
 

@@ -98,7 +98,7 @@ def test_the_mutated_file_rejects_each_bad_row_with_its_reason(mutated: BatchPla
         (26, "unit price is negative outside an adjustment"),
         (27, "cancellation line with a positive quantity"),
         (28, "priced line with a negative quantity in an ordinary invoice"),
-        (29, "customer differs from the first row of invoice 700004"),
+        (29, "customer is not that of most rows of invoice 700004"),
         (30, "the total of sale 700013 would be negative"),
         (31, "the total of sale 700013 would be negative"),
         (37, "quotation marks do not pair up: unexpected end of data"),

@@ -131,10 +131,10 @@ def test_money_at_the_provider_that_the_platform_does_not_know_is_named(plan: Ba
 
     assert not outcome.reconciled
     assert [(row.name, row.found) for row in outcome.comparisons if row.difference] == [
-        ("provider payments the platform does not know", 1),
-        ("captured by payments the platform does not know", 500),
-        ("provider refunds the platform does not know", 2),
-        ("refunded by refunds the platform does not know", 10),
+        ("provider payments the platform does not know", Decimal(1)),
+        ("captured by payments the platform does not know", Decimal(500)),
+        ("provider refunds the platform does not know", Decimal(2)),
+        ("refunded by refunds the platform does not know", Decimal(10)),
     ]
     assert outcome.difference == 510
 
@@ -147,7 +147,7 @@ def test_a_refund_of_another_batch_that_the_platform_does_not_know_is_named(plan
     outcome = reconcile(plan=plan, platform=replace(platform, payments=known), provider=provider, work=make_work(plan))
 
     assert [(row.name, row.found) for row in outcome.comparisons if row.difference] == [
-        ("provider refunds the platform does not know", 1),
+        ("provider refunds the platform does not know", Decimal(1)),
         ("refunded by refunds the platform does not know", Decimal("0.99")),
     ]
     assert outcome.difference == Decimal("0.99")

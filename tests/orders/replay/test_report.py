@@ -92,5 +92,26 @@ def test_the_table_ends_with_the_difference(report: dict[str, Any]) -> None:
 
     lines = page.getvalue().rstrip().splitlines()
     assert lines[-1] == "difference 0.00"
+    assert not any("NOT RECONCILED" in line for line in lines)
     assert any("captured for orders" in line and "108.87" in line for line in lines)
     assert any("line 19: quantity is not a whole number: '2.5'" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("comparisons", "differing", "line"),
+    [
+        (2, ["order 1: not on the platform"], "NOT RECONCILED: 2 figures differ"),
+        (1, [], "NOT RECONCILED: 1 figure differs"),
+        (0, ["invoice 1 was refused: 422"], "NOT RECONCILED: 1 order or invoice is stuck"),
+    ],
+)
+def test_the_table_says_in_words_that_figures_differ(
+    report: dict[str, Any], comparisons: int, differing: list[str], line: str
+) -> None:
+    page = io.StringIO()
+    for number in range(comparisons):
+        report["comparisons"][number][-1] = "1"
+
+    print_tables(report | {"differing": differing}, console=Console(file=page, width=140))
+
+    assert page.getvalue().rstrip().splitlines()[-2:] == [line, "difference 0.00"]
