@@ -23,9 +23,9 @@ _SENSITIVE_NAME = re.compile(
     r"^ip(_address)?$|remote_addr|forwarded_for|user_?agent",
     re.IGNORECASE,
 )
-# The local part is bounded: without it a long text without any address takes time in the square of its length.
-_MAIL = re.compile(r"[\w.%+-]{1,64}(?:@|%40)[\w-]+(?:\.[\w-]+)+")
-_URL_PASSWORD = re.compile(r"(\w+://[^:/@\s\"']*):[^\s\"'<>,;]+@")
+# Both start at the beginning of a word only: else a long word takes time in the square of its length.
+_MAIL = re.compile(r"(?<![\w.%+-])[\w.%+-]+(?:@|%40)[\w-]+(?:\.[\w-]+)+")
+_URL_PASSWORD = re.compile(r"(?<!\w)(\w+://[^:/@\s\"']*):[^\s\"'<>,;]+@")
 # Within a text, as in `password=x`, `"api_key": "x"` and `'HTTP_AUTHORIZATION': 'Basic x'`: the name, the sign between
 # and a quoted or a bare value, of which the last is blanked.
 _NAMED_SECRET = re.compile(
