@@ -76,3 +76,64 @@ def test_results_and_cache_stand_beside_the_broker(url, neighbour):
 def test_a_unix_socket_is_written_as_the_client_library_expects_it():
     assert environment.client_url("redis+socket:///run/r.sock?virtual_host=2") == "unix:///run/r.sock?db=2"
     assert environment.client_url("redis://h:1/2") == "redis://h:1/2"
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "0", "-1.5"])
+def test_a_number_that_is_none_is_refused(monkeypatch, value):
+    monkeypatch.setenv("JUSPAY_TIMEOUT", value)
+    with pytest.raises(ImproperlyConfigured, match="JUSPAY_TIMEOUT: read "):
+        environment.read_positive("JUSPAY_TIMEOUT", 1.0, unit="seconds", kind="float")
+
+
+@pytest.mark.parametrize("value", ["100/s", "50/m", "10/h", "0.5/s", "100", "0"])
+def test_rates_are_those_of_celery(monkeypatch, value):
+    monkeypatch.setenv("KINESIS_INSERT_RATE_LIMIT", value)
+    assert environment.read_rate("KINESIS_INSERT_RATE_LIMIT", "1/s") == value
+
+
+@pytest.mark.parametrize("value", ["", "lots", "100/d", "/s", "-1/s", "nan", "inf/s", "1 per second"])
+def test_what_celery_reads_as_no_rate_is_refused(monkeypatch, value):
+    monkeypatch.setenv("KINESIS_INSERT_RATE_LIMIT", value)
+    with pytest.raises(ImproperlyConfigured, match=r"KINESIS_INSERT_RATE_LIMIT: read .*; allowed is a rate"):
+        environment.read_rate("KINESIS_INSERT_RATE_LIMIT", "1/s")
+
+
+@pytest.mark.parametrize(
+    ("value", "read"),
+    [
+        ("http://shop.example.com", "http://shop.example.com"),
+        ("https://shop.example.com:8443/", "https://shop.example.com:8443"),
+        ("http://[::1]:8000", "http://[::1]:8000"),
+        ("http://127.0.0.1:5555/flower/", "http://127.0.0.1:5555/flower"),
+    ],
+)
+def test_a_web_address_is_read_without_its_last_slash(monkeypatch, value, read):
+    monkeypatch.setenv("SITE_URL", value)
+    assert environment.read_web_url("SITE_URL", "http://default") == read
+
+
+@pytest.mark.parametrize(
+    "value", ["", "nonsense", "shop.example.com", "http://", "http://host:0", "http://host:99999", "http://h/?q=1"]
+)
+def test_what_is_no_web_address_is_refused(monkeypatch, value):
+    monkeypatch.setenv("SITE_URL", value)
+    with pytest.raises(ImproperlyConfigured, match=r"SITE_URL: read .*; allowed is http"):
+        environment.read_web_url("SITE_URL", "http://default")
+
+
+def test_an_address_that_may_be_missing_may_be_empty(monkeypatch):
+    monkeypatch.setenv("FLOWER_URL", "")
+    assert environment.read_web_url("FLOWER_URL") == ""
+
+
+@pytest.mark.parametrize("value", ["redis://host/zero", "redis:///0", "redis+socket://?virtual_host=1", "host:6379"])
+def test_an_address_of_redis_without_what_it_needs_is_refused(monkeypatch, value):
+    monkeypatch.setenv("REDIS_URL", value)
+    with pytest.raises(ImproperlyConfigured, match=r"^REDIS_URL: read "):
+        environment.read_redis("REDIS", default_database=0)
+
+
+def test_several_brokers_stand_behind_each_other(monkeypatch):
+    value = "amqp://user:password@first:5672//;amqp://user:password@second:5672//"
+    monkeypatch.setenv("CELERY_BROKER_URL", value)
+    assert environment.read_broker("CELERY_BROKER_URL", "redis://h/0") == value
