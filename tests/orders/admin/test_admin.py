@@ -196,7 +196,7 @@ def test_schedules_can_be_edited(client):
     answer = client.post(
         add,
         {
-            "name": "sweep", "regtask": "orders.tasks.sweep_stuck_orders", "task": "", "enabled": "on",
+            "name": "sweep", "task": "orders.tasks.sweep_stuck_orders", "enabled": "on",
             "interval": every_minute.pk, "args": "[]", "kwargs": "{}", "headers": "{}",
         },
     )  # fmt: skip
