@@ -16,8 +16,8 @@ def cleanup_sessions() -> dict[str, int]:
 
     Does: deletes expired browser sessions and answers kept for repeated API requests.
     Twice: the second run finds nothing left to delete.
-    Retries: database trouble, ten times; the next night's run takes the rest.
-    Enqueued by: beat, every night at two.
+    Retries: database trouble, ten times; the next run takes the rest.
+    Enqueued by: beat, every hour and every night at two (the mission names both schedules).
     """
     now = timezone.now()
     return {"sessions": delete_expired_sessions(now=now), "answers": delete_old_records(now=now)}

@@ -56,6 +56,13 @@ def test_the_nightly_clean_up_is_at_two():
     assert entry["schedule"] == crontab(hour=2, minute=0)
 
 
+def test_the_hourly_clean_up_is_at_the_full_hour():
+    entry = app.conf.beat_schedule["cleanup-expired-sessions"]
+
+    assert entry["task"] == "myproject.accounts.tasks.cleanup_sessions"
+    assert entry["schedule"] == crontab(minute=0)
+
+
 @pytest.mark.django_db
 def test_schedules_can_be_made_by_orm():
     interval, _ = IntervalSchedule.objects.get_or_create(every=10, period=IntervalSchedule.SECONDS)
