@@ -70,8 +70,12 @@ class Clone:
         return sorted(path.name for path in files if path.stat().st_mode & 0o077)
 
     def end(self) -> None:
-        """Kill whatever a failed test has left."""
+        """Kill whatever a failed test has left, and remove its socket."""
         end_survivors(self.mark, patience=0)
+        environment = read_json(self.checkout.current).get("environment", {})
+        socket = Path(environment.get("SUPERVISOR_SOCKET", ""))
+        if socket.parent.name == self.checkout.mark:
+            shutil.rmtree(socket.parent, ignore_errors=True)
 
 
 class Ended:
