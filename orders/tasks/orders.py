@@ -18,7 +18,8 @@ def process_order(self: Task[Any, Any], order_id: int) -> dict[str, Any]:
     Does: takes the stock out, books the sale, marks the order processed, makes the confirmation message.
     Twice: only a paid order is touched, under its lock; stock, ledger and message have keys of their own.
     Retries: database trouble and lost races, with backoff, ten times; missing stock fails and the sweep asks again.
-    Enqueued by: the capture of a payment, the import of an order that costs nothing, and the sweep.
+    Enqueued by: the capture of a payment, an order with nothing left to pay, a cancellation that leaves lines which may
+    fit the stock, and the sweep.
     """
     return process.process_order(order_id=order_id, now=timezone.now())
 

@@ -92,6 +92,17 @@ def test_priorities_are_written_where_stock_celery_writes_them(registered, clien
     assert lengths == {queue: 1, f"{queue}\x06\x169": 1}
 
 
+def test_a_priority_above_nine_counts_as_nine(registered, client, broker_url):
+    queue = f"compatibility-{uuid.uuid4().hex}"
+    registered.add.apply_async(args=(1, 1), queue=queue, priority=10)
+
+    with Connection(broker_url, transport_options={"priority_steps": list(range(10))}) as connection:
+        stock = connection.default_channel.client
+        length = stock.llen(f"{queue}\x06\x169")
+        stock.delete(f"{queue}\x06\x169")
+    assert length == 1
+
+
 def test_serializer_and_compression_of_the_message(registered, client, broker_url):
     queue = f"compatibility-{uuid.uuid4().hex}"
     registered.length.apply_async(args=("x" * 1000,), queue=queue, serializer="json", priority=0)
