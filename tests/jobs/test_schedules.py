@@ -9,7 +9,8 @@ from django_celery_beat.models import CrontabSchedule, IntervalSchedule, Periodi
 from myproject.celery import app
 from myproject.jobs.schedules import SeedingDatabaseScheduler
 
-pytestmark = pytest.mark.django_db
+# Beat drops its connection when it starts, which within the transaction of a test would end the test's own.
+pytestmark = pytest.mark.django_db(transaction=True)
 
 SEEDS = {
     "sweep": {
