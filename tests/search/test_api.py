@@ -10,8 +10,9 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from rest_framework.test import APIClient
 
-from catalog.actions import import_products
+from catalog.actions import change_product_status, import_products
 from catalog.models import Product
+from catalog.states import ProductStatus
 from search import actions
 from search.models import IndexState
 from tests.catalog.files import JEANS, SHIRT, SHORTS, WATCH, write_file
@@ -90,6 +91,15 @@ def test_pages_keep_the_query_and_the_filters(client: APIClient) -> None:
     assert "q=blue" in first["next"] and "category=apparel" in first["next"]
     assert second["next"] is None
     assert {row["variants"][0]["sku"] for page in (first, second) for row in page["results"]} == {"F15970", "F39386"}
+
+
+def test_a_retired_product_is_not_found_even_before_the_index_follows(client: APIClient) -> None:
+    product = Product.objects.get(variants__sku="F15970")
+
+    change_product_status(product_ids=[product.pk], target=ProductStatus.RETIRED, now=NOW)
+
+    assert IndexState.objects.get().documents == 4
+    assert found(client, "q=blue") == ["F39386"]
 
 
 def test_the_number_of_statements_does_not_grow_with_the_page(client: APIClient, tmp_path: Path) -> None:
