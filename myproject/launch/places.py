@@ -93,7 +93,7 @@ def find_checkout(root: Path) -> Checkout:
 
 
 def find_place(checkout: Checkout, orders: Path | None) -> Place:
-    """Return the state folder of an orders file, named by what the file holds. Raises Problem when it is of no use."""
+    """Return the state folder of an orders file, named by what the file holds and by a DATABASE_URL. Raises Problem."""
     path = checkout.root / SHIPPED_ORDERS if orders is None else orders.expanduser().absolute()
     remedy = "name a readable CSV file (plain or .gz) of the retail form"
     try:
@@ -106,7 +106,11 @@ def find_place(checkout: Checkout, orders: Path | None) -> Place:
     if not content.strip():
         raise Problem(f"the orders file {path} is empty", remedy)
     _check_columns(path, content)
-    return Place(folder=checkout.state / "sites" / hashlib.sha256(content).hexdigest()[:16], orders=path)
+    # The provider's record and the mails belong to one platform: with another database they would tell of orders that
+    # this one never had.
+    database = os.environ.get("DATABASE_URL", "").strip()
+    name = hashlib.sha256(content + (b"\0" + database.encode() if database else b"")).hexdigest()[:16]
+    return Place(folder=checkout.state / "sites" / name, orders=path)
 
 
 def _check_columns(path: Path, content: bytes) -> None:

@@ -97,6 +97,8 @@ class ReplayClient:
             if refusal.code == "order_not_payable":  # an earlier run has paid it
                 return
             raise
+        if not payment["payment_link"]:  # the provider knew it as paid already
+            return
         for _ in range(PAYMENT_TRIES):
             if self._approve(payment["payment_link"]):
                 return

@@ -82,6 +82,17 @@ def test_one_content_has_one_place_and_another_content_another(tmp_path: Path) -
     assert found[0].folder.parent == checkout.state / "sites"
 
 
+def test_another_database_has_a_place_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checkout = make_checkout(tmp_path / "clone")
+    orders = tmp_path / "a.csv"
+    orders.write_bytes(HEADER + b"1\n")
+    folders = []
+    for url in ("", "mysql://root@127.0.0.1:3306/a", "mysql://root@127.0.0.1:3306/b"):
+        monkeypatch.setenv("DATABASE_URL", url)
+        folders.append(places.find_place(checkout, orders).folder)
+    assert len(set(folders)) == 3
+
+
 @pytest.mark.parametrize(
     ("content", "line"),
     [

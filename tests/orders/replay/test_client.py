@@ -144,6 +144,15 @@ def test_an_order_that_an_earlier_run_has_paid_is_left_alone(site: FakeSite, sal
     assert [path for path, _, _ in site.requests] == [IMPORT, PAYMENTS]
 
 
+def test_an_order_that_the_provider_knows_as_paid_has_no_page_to_go_to(site: FakeSite, sale: Sale) -> None:
+    site.will_answer(IMPORT, CREATED)
+    site.will_answer(PAYMENTS, (201, {}, {"payment_link": "", "status": "captured"}))
+
+    make_client(site.url).place_order(sale)
+
+    assert [path for path, _, _ in site.requests] == [IMPORT, PAYMENTS]
+
+
 def test_a_declined_customer_presses_again(site: FakeSite, sale: Sale) -> None:
     site.will_answer(IMPORT, CREATED)
     site.will_answer(PAYMENTS, (201, {}, {"payment_link": site.url + PAGE}))
