@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Self
 
 from tests.servers import programs
-from tests.servers.processes import ROOT, Process, clean_environment, free_port, python
+from tests.servers.processes import (
+    ROOT,
+    Process,
+    clean_environment,
+    free_port,
+    pause_group,
+    python,
+    resume_group,
+)
 
 CART_APP = "myproject.celery:abandon_cart_app"
 
@@ -103,6 +113,32 @@ class Platform:
     def kill(self, program: str) -> None:
         """Kill a program and its children as a power cut would."""
         self.processes.pop(program).kill()
+
+    @contextlib.contextmanager
+    def paused(self, program: str) -> Iterator[None]:
+        """Stop a program and its children where they are for the length of the block: what they owe stays undone.
+
+        On SQLite we hold the write lock while they are being stopped, so that none of them is stopped with it in hand
+        and blocks everybody for the whole block.
+        """
+        group = self.processes[program].pid
+        try:
+            with self._sqlite_write_lock():
+                pause_group(group)
+            yield
+        finally:
+            resume_group(group)
+
+    @contextlib.contextmanager
+    def _sqlite_write_lock(self) -> Iterator[None]:
+        scheme, _, path = self.env["DATABASE_URL"].partition(":///")
+        if scheme != "sqlite":
+            yield
+            return
+        with contextlib.closing(sqlite3.connect(path, timeout=60, isolation_level=None)) as database:
+            database.execute("BEGIN IMMEDIATE")
+            yield
+            database.execute("ROLLBACK")
 
     def manage(
         self, *arguments: str | Path, timeout: float = 120, expect: int | None = 0

@@ -163,6 +163,35 @@ def kill_group(pid: int) -> None:
         os.killpg(pid, signal.SIGKILL)
 
 
+def pause_group(pid: int) -> None:
+    """Stop every process of the group that `pid` leads where it is, and return when all of them stand still.
+
+    The signal reaches a process some time after it was sent; what comes next in a test must not run beside it.
+    """
+    os.killpg(pid, signal.SIGSTOP)
+    wait_until(lambda: not _moving(pid), timeout=60, what=f"process group {pid} standing still", pause=0.01)
+
+
+def resume_group(pid: int) -> None:
+    """Let a group that `pause_group` stopped go on; nothing happens when it is gone."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(pid, signal.SIGCONT)
+
+
+def _moving(group: int) -> list[str]:
+    """Return the threads of a process group that are neither stopped nor dead."""
+    found: list[str] = []
+    for entry in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            if not entry.name.isdigit() or os.getpgid(int(entry.name)) != group:
+                continue
+            for thread in (entry / "task").iterdir():
+                state = (thread / "stat").read_text().rpartition(")")[2].split()[0]
+                if state not in "TZX":
+                    found.append(thread.name)
+    return found
+
+
 def sessions_file(mark: str) -> Path:
     """Return the file that lists the sessions opened under `mark`, one id a line."""
     return Path(tempfile.gettempdir()) / f"myproject-{mark}.sessions"

@@ -7,17 +7,19 @@ import os
 import signal
 import sqlite3
 import subprocess
-import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from orders.actions.payments import provider_order_id
+from orders.replay.batches import source_of
+from orders.replay.reader import read_file
 from tests.orders.replay.files import DAY, write_mutated_file, write_retail_file, write_slice
 from tests.servers.platform import Platform
-from tests.servers.processes import ROOT, python
+from tests.servers.processes import ROOT, python, wait_until
 from tests.servers.programs import start_web
 
 pytestmark = [pytest.mark.server, pytest.mark.serial, pytest.mark.slow, pytest.mark.timeout(400)]
@@ -83,6 +85,9 @@ MUTATED = {
     "difference": "0.00",
 }
 
+AWAY = 700_000
+"""The first invoice number of the file whose replay loses the site half way: see `silence_half_way`."""
+
 TIMES = {"seconds", "orders_per_second", "tasks_per_second"}
 
 COUNT_ROWS = """
@@ -111,6 +116,7 @@ def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
             "BOOTSTRAP_ADMIN_PASSWORD": "a-password-for-tests",
             "BOOTSTRAP_SERVICE_EMAIL": "feed@shop.example",
             "BOOTSTRAP_SERVICE_TOKEN": TOKEN,
+            "SANDBOX_FAULTS": json.dumps([silence_half_way(folder)]),
         },
     )
     platform.start()
@@ -173,21 +179,36 @@ def take_stock(site: Platform) -> dict[str, Any]:
     }
 
 
-def count_batches(site: Platform) -> int:
-    with closing(sqlite3.connect(site.folder.parent / "platform.sqlite3")) as database:
-        return int(database.execute("SELECT COUNT(*) FROM orders_importbatch").fetchone()[0])
+def silence_half_way(folder: Path) -> dict[str, Any]:
+    """A rule for the provider: one payment in the middle of one file is not answered before the platform gives up.
+
+    A replay of that file is busy with that payment for seconds, however fast or slow the machine is.
+    """
+    source = source_of(read_file(write_sales(folder / "away.csv", first=AWAY, count=40)).content_hash)
+    order = provider_order_id(source=source, number=str(AWAY + 20), sequence=1)
+    return {"endpoint": "session", "order": order, "times": 1, "fault": "timeout_before", "seconds": 60}
 
 
-def begin(site: Platform, path: Path, *options: str) -> subprocess.Popen[str]:
-    """Start a replay and return when it has begun to send."""
+def count_rows(site: Platform, table: str) -> int:
+    with closing(sqlite3.connect(site.folder.parent / "platform.sqlite3", timeout=30)) as database:
+        return int(database.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0])
+
+
+@contextmanager
+def begun(site: Platform, path: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
+    """Start a replay and go on when it has begun to send; what a failed test leaves of it is killed."""
     command = [python(), "manage.py", "replay_orders", str(path), "--json", "--workers", "1", *options]
     process = subprocess.Popen(
         command, env=site.env, cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
     )
     assert process.stderr is not None
-    while "orders placed" not in process.stderr.readline():
-        assert process.poll() is None, "the replay ended before it began"
-    return process
+    try:
+        while "orders placed" not in process.stderr.readline():
+            assert process.poll() is None, "the replay ended before it began"
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def write_sales(path: Path, *, first: int, count: int = 60) -> Path:
@@ -243,10 +264,12 @@ def test_a_run_that_ended_early_goes_on_and_nothing_happens_twice(
     site: Platform, tmp_path: Path, sign: signal.Signals
 ) -> None:
     path = write_sales(tmp_path / "sales.csv", first=10_000 * sign, count=40)
-    process = begin(site, path)
-    time.sleep(1)
-    os.kill(process.pid, sign)
-    process.communicate(timeout=60)
+    before = count_rows(site, "orders_order")
+    # Without the worker that processes orders no replay reaches its end, however late the signal comes.
+    with site.paused("worker_orders"), begun(site, path) as process:
+        wait_until(lambda: count_rows(site, "orders_order") >= before + 5, timeout=60, what="five orders placed")
+        os.kill(process.pid, sign)
+        process.communicate(timeout=60)
 
     assert process.returncode == (-signal.SIGKILL if sign == signal.SIGKILL else 130)
     found = read_object(replay(site, path))
@@ -260,11 +283,12 @@ def test_a_run_that_ended_early_goes_on_and_nothing_happens_twice(
 
 @on_sqlite
 def test_a_file_that_is_being_replayed_is_refused(site: Platform, tmp_path: Path) -> None:
-    path = write_sales(tmp_path / "sales.csv", first=500_000, count=40)
-    process = begin(site, path)
-    try:
-        second = replay(site, path, expect=2)
-    finally:
+    path = write_sales(tmp_path / "sales.csv", first=500_000, count=10)
+    with ExitStack() as stack:
+        with site.paused("worker_orders"):  # nothing is processed, so the first replay waits and keeps its batch
+            process = stack.enter_context(begun(site, path, "--wait", "300"))
+            second = replay(site, path, expect=2)
+            assert process.poll() is None
         process.communicate(timeout=120)
 
     assert process.returncode == 0
@@ -276,13 +300,13 @@ def test_a_file_that_is_being_replayed_is_refused(site: Platform, tmp_path: Path
 def test_a_file_of_another_form_cannot_start(site: Platform, tmp_path: Path) -> None:
     path = tmp_path / "shirts.csv"
     path.write_text("id,name\n1,shirt\n")
-    before = count_batches(site)
+    before = count_rows(site, "orders_importbatch")
 
     done = replay(site, path, expect=2)
 
     assert done.stdout == ""
     assert done.stderr.startswith("cannot start: the first line must name the columns InvoiceNo,StockCode")
-    assert count_batches(site) == before
+    assert count_rows(site, "orders_importbatch") == before
 
 
 def test_codes_are_compared_byte_for_byte_on_every_database(site: Platform, tmp_path: Path) -> None:
@@ -303,15 +327,15 @@ def test_codes_are_compared_byte_for_byte_on_every_database(site: Platform, tmp_
 
 @on_sqlite
 def test_a_site_that_goes_away_leaves_a_run_that_names_what_is_missing(site: Platform, tmp_path: Path) -> None:
-    path = write_sales(tmp_path / "away.csv", first=700_000, count=40)
-    process = begin(site, path, "--wait", "2")
-    site.kill("web")
-    _, errors = process.communicate(timeout=60)
+    path = write_sales(tmp_path / "away.csv", first=AWAY, count=40)
+    with begun(site, path, "--wait", "2") as process:
+        site.kill("web")
+        _, errors = process.communicate(timeout=60)
     site.processes["web"], _ = start_web(env=site.env, folder=site.folder / "logs", port=site.web_port)
 
     assert process.returncode == 3
     assert f"{site.url} gives no usable answer for 2 s" in errors
-    assert "order 700039: not on the platform" in errors
+    assert f"order {AWAY + 39}: not on the platform" in errors
     assert read_object(replay(site, path))["difference"] == "0.00"
 
 
@@ -321,7 +345,7 @@ def test_an_order_that_is_stuck_is_named(site: Platform, tmp_path: Path) -> None
     path = write_sales(tmp_path / "stuck.csv", first=900_000, count=2)
     site.kill("worker_orders")
 
-    done = replay(site, path, "--wait", "3", expect=3)
+    done = replay(site, path, "--wait", "6", expect=3)
     site.start_worker("worker_orders")
     later = replay(site, path)
 
