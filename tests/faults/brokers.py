@@ -1,0 +1,145 @@
+"""One Redis or Valkey of a world: on a port of its own that it keeps, so that it can die and come back."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import redis
+
+from tests.faults.budgets import STEP
+from tests.servers.processes import Process, clean_environment, free_port, pause_group, resume_group, wait_until
+from tests.servers.redis import redis_binary, valkey_binary
+
+#: The databases behind a world's URL: broker, results, cache, the carts' broker (see `tests.servers.redis`).
+DATABASES = 8
+
+
+class Broker:
+    """A server that a row may kill, freeze, flush, starve and start again."""
+
+    def __init__(self, kind: str, *, folder: Path) -> None:
+        """Describe a `redis` or a `valkey` with its data in `folder`; nothing runs before `start`."""
+        self.kind, self.folder, self.port = kind, folder, free_port()
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self.process: Process | None = None
+        self.options: dict[str, str] = {}
+
+    def start(self, **options: str) -> None:
+        """Start the server; nothing is kept on disk unless `options` (Redis' own, with _ for -) say so."""
+        if self.is_running():
+            return
+        binary = valkey_binary() if self.kind == "valkey" else redis_binary()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.options = {name.replace("_", "-"): value for name, value in options.items()}
+        settings = {
+            "port": self.port, "bind": "127.0.0.1", "dir": self.folder, "save": "", "appendonly": "no",
+            "databases": DATABASES, "maxmemory-policy": "noeviction", "daemonize": "no", **self.options,
+        }  # fmt: skip
+        command: list[str] = [binary]
+        for name, value in settings.items():
+            command += [f"--{name}", str(value)]
+        self.process = Process(command, folder=self.folder, name=self.kind, env=clean_environment())
+        self.process.wait_ready(self.answers, timeout=STEP)
+
+    def is_running(self) -> bool:
+        """Tell whether the server's process is there."""
+        return self.process is not None and self.process.is_running()
+
+    def answers(self) -> bool:
+        """Tell whether the server answers a ping at once."""
+        try:
+            with self.client(timeout=0.5) as client:
+                return bool(client.ping())
+        except redis.RedisError:
+            return False
+
+    def client(self, *, timeout: float = 10, database: int = 0) -> redis.Redis:
+        """Return a connection of the test's own."""
+        return redis.Redis(
+            port=self.port, db=database, socket_timeout=timeout, socket_connect_timeout=timeout, decode_responses=True
+        )
+
+    def kill(self) -> None:
+        """End the server as a power cut would: what it had is gone."""
+        assert self.process is not None
+        self.process.kill()
+
+    def shut_down(self) -> None:
+        """End the server by its own command, saving nothing."""
+        assert self.process is not None
+        with contextlib.suppress(redis.RedisError), self.client() as client:
+            client.execute_command("SHUTDOWN", "NOSAVE")
+        self.process.popen.wait(STEP)
+
+    def flush(self) -> None:
+        """Empty the server, as one wrong command does."""
+        with self.client() as client:
+            client.flushall()
+
+    @contextlib.contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Keep the server from answering for the length of the block; its sockets stay open."""
+        assert self.process is not None
+        pause_group(self.process.pid)
+        try:
+            yield
+        finally:
+            resume_group(self.process.pid)
+
+    @contextlib.contextmanager
+    def configured(self, **settings: str) -> Iterator[None]:
+        """Change settings of the running server for the length of the block."""
+        with self.client() as client:
+            names = [name.replace("_", "-") for name in settings]
+            before = {name: str(client.config_get(name)[name]) for name in names}
+            for name, value in zip(names, settings.values(), strict=True):
+                client.config_set(name, value)
+        try:
+            yield
+        finally:
+            with self.client() as client:
+                for name, value in before.items():
+                    client.config_set(name, value)
+
+    def waiting(self) -> int:
+        """Return how many task messages lie in the lists of queues or are held by workers."""
+        with self.client() as client:
+            count: Any = 0
+            for key in client.scan_iter(count=1000):
+                if key == "unacked":
+                    count += client.hlen(key)
+                elif not key.startswith(("_kombu", "unacked", "celery")) and client.type(key) == "list":
+                    count += client.llen(key)
+            return int(count)
+
+    def down_for(self, seconds: float, *, nosave: bool = False) -> None:
+        """Kill the server (or have it shut itself down) and bring it back empty after some seconds."""
+        if nosave:
+            self.shut_down()
+        else:
+            self.kill()
+        time.sleep(seconds)
+        self.start(**{name.replace("-", "_"): value for name, value in self.options.items()})
+
+    def heal(self) -> None:
+        """Bring the server back to what every row finds."""
+        if self.is_running():
+            assert self.process is not None
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGCONT)
+        if self.options and self.is_running():
+            self.kill()
+        self.start()
+        wait_until(self.answers, timeout=STEP, what=f"{self.kind} answering")
+        self.flush()
+
+    def stop(self) -> None:
+        """End the server for good."""
+        if self.process is not None:
+            self.process.kill()

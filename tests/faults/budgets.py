@@ -1,0 +1,35 @@
+"""How long and how often: the quick form by default, the long form of the matrix with FAULTS_LONG=1.
+
+FAULTS_SEED repeats a run; FAULTS_BUDGET_FACTOR stretches every deadline on a machine that is slower than two cores of
+2020. A deadline is never what a test waits for: it is when the test gives up.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+
+LONG = os.environ.get("FAULTS_LONG") == "1"
+FACTOR = float(os.environ.get("FAULTS_BUDGET_FACTOR", "2"))
+SEED = int(os.environ.get("FAULTS_SEED") or random.SystemRandom().randrange(2**31))
+
+#: I5: everything that was promised is done this long after the cure.
+RECOVERY = 30 * FACTOR
+#: The same when a link went silent without an end: nobody can know before keep-alives and timeouts have passed.
+HALF_OPEN_RECOVERY = 60 * FACTOR
+#: A program imports Django and Celery and connects: 2 s on an idle core.
+START = 45 * FACTOR
+#: What must merely happen, such as a task reaching its gate.
+STEP = 30 * FACTOR
+#: How long a quiet system is watched for effects that come twice.
+SETTLE = 3.0 if LONG else 0.7
+
+
+def rounds(*, quick: int, long: int) -> int:
+    """Return how often a row repeats its fault."""
+    return long if LONG else quick
+
+
+def seed_of(row: str) -> int:
+    """Return the seed of a row, made from the seed of the run, so that a row alone repeats what it did among others."""
+    return random.Random(f"{SEED}:{row}").randrange(2**31)

@@ -1,0 +1,190 @@
+"""One database of a world: MariaDB with every commit forced to disk, on a port that it keeps, or a SQLite file."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from tests.faults.budgets import STEP
+from tests.servers.mariadb import mariadb_binaries
+from tests.servers.processes import (
+    NotAvailable,
+    Process,
+    clean_environment,
+    free_port,
+    pause_group,
+    resume_group,
+    wait_until,
+)
+
+
+class Database(Protocol):
+    """What a row and the checker may do with a database."""
+
+    kind: str
+    url: str
+
+    def start(self) -> None:
+        """Start the server, or nothing."""
+
+    def heal(self) -> None:
+        """Bring the server back to what every row finds."""
+
+    def stop(self) -> None:
+        """End the server for good."""
+
+    def rows(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
+        """Return what one statement answers; parameters are written %s. Commits."""
+
+
+class Sqlite:
+    """A file."""
+
+    kind = "sqlite"
+
+    def __init__(self, *, folder: Path) -> None:
+        """Use a file in `folder`."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self.path = folder / "world.sqlite3"
+        self.url = f"sqlite:///{self.path}"
+
+    def start(self) -> None:
+        """A file needs no server."""
+
+    def heal(self) -> None:
+        """A file is never ill."""
+
+    def stop(self) -> None:
+        """A file needs no server."""
+
+    def rows(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
+        """Return what one statement answers; parameters are written %s. Commits."""
+        with contextlib.closing(sqlite3.connect(self.path, timeout=60, isolation_level=None)) as connection:
+            return connection.execute(statement.replace("%s", "?"), values).fetchall()
+
+
+class Mariadb:
+    """A server that a row may kill, freeze and start again on the same data."""
+
+    kind = "mariadb"
+    name = "world"
+
+    def __init__(self, *, folder: Path) -> None:
+        """Describe a server with its data in `folder`; nothing runs before `start`."""
+        self.folder, self.port = folder, free_port()
+        self.url = f"mysql://root@127.0.0.1:{self.port}/{self.name}"
+        self.process: Process | None = None
+
+    def start(self, *extra: str) -> None:
+        """Start the server on its data, made at the first start; `extra` are options of its command line."""
+        if self.is_running():
+            return
+        install, server = mariadb_binaries()
+        data = self.folder / "data"
+        as_root = ["--user=root"] if os.geteuid() == 0 else []
+        if not data.exists():
+            self._install(install, data, as_root)
+        options = [
+            f"--datadir={data}", f"--socket={self.folder / 's'}", f"--pid-file={self.folder / 'pid'}",
+            f"--port={self.port}", "--bind-address=127.0.0.1", "--character-set-server=utf8mb4",
+            "--max-connections=200", "--skip-log-bin", "--innodb-buffer-pool-size=64M", "--innodb-log-file-size=32M",
+            "--innodb-flush-log-at-trx-commit=1", "--performance-schema=OFF", *as_root, *extra,
+        ]  # fmt: skip
+        self.process = Process(
+            [server, "--no-defaults", *options], folder=self.folder, name="mariadb", env=clean_environment()
+        )
+        self.process.wait_ready(self.answers, timeout=2 * STEP)
+        self.rows(f"CREATE DATABASE IF NOT EXISTS {self.name}", database=None)
+
+    def _install(self, install: str, data: Path, as_root: Sequence[str]) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        # The new folder stays unfinished when the installation is interrupted: it is made aside.
+        unfinished = data.with_suffix(".new")
+        done = subprocess.run(
+            [
+                install, "--no-defaults", f"--datadir={unfinished}", "--auth-root-authentication-method=normal",
+                "--skip-test-db", *as_root,
+            ],
+            capture_output=True, text=True, env=clean_environment(), check=False,
+        )  # fmt: skip
+        if done.returncode:
+            raise NotAvailable(f"mariadb-install-db failed: {(done.stdout + done.stderr)[-800:]}")
+        shutil.move(unfinished, data)
+
+    def is_running(self) -> bool:
+        """Tell whether the server's process is there."""
+        return self.process is not None and self.process.is_running()
+
+    def answers(self) -> bool:
+        """Tell whether the server takes a query."""
+        import MySQLdb
+
+        try:
+            self.rows("SELECT 1", database=None)
+        except MySQLdb.Error:
+            return False
+        return True
+
+    def connect(self, *, database: str | None = name) -> Any:
+        """Return a connection of the test's own, in autocommit."""
+        import MySQLdb
+
+        where = {"database": database} if database else {}
+        return MySQLdb.connect(
+            host="127.0.0.1", port=self.port, user="root", connect_timeout=5, autocommit=True, **where
+        )
+
+    def rows(self, statement: str, *values: Any, database: str | None = name) -> list[tuple[Any, ...]]:
+        """Return what one statement answers; parameters are written %s. Commits."""
+        with contextlib.closing(self.connect(database=database)) as connection:
+            cursor = connection.cursor()
+            cursor.execute(statement, values)
+            return list(cursor.fetchall())
+
+    def kill(self) -> None:
+        """End the server as a power cut would."""
+        assert self.process is not None
+        self.process.kill()
+
+    @contextlib.contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Keep the server from answering for the length of the block; its sockets stay open."""
+        assert self.process is not None
+        pause_group(self.process.pid)
+        try:
+            yield
+        finally:
+            resume_group(self.process.pid)
+
+    @contextlib.contextmanager
+    def configured(self, **settings: str | int) -> Iterator[None]:
+        """Change global variables of the running server for the length of the block."""
+        before = {name: self.rows(f"SELECT @@GLOBAL.{name}")[0][0] for name in settings}
+        for name, value in settings.items():
+            self.rows(f"SET GLOBAL {name} = %s", value)
+        try:
+            yield
+        finally:
+            for name, value in before.items():
+                self.rows(f"SET GLOBAL {name} = %s", value)
+
+    def heal(self) -> None:
+        """Bring the server back to what every row finds."""
+        if self.is_running():
+            assert self.process is not None
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGCONT)
+        self.start()
+        wait_until(self.answers, timeout=2 * STEP, what="MariaDB answering")
+
+    def stop(self) -> None:
+        """End the server for good."""
+        if self.process is not None:
+            self.process.kill()

@@ -1,0 +1,14 @@
+"""The platform's settings for the fault tests: its own task platform, and one small app of tasks on top of it.
+
+The business apps stay out: their models and imports would only make every restart of a worker slower, and restarts are
+what these tests do most.
+"""
+
+from __future__ import annotations
+
+from myproject.settings.test import *  # noqa: F403
+
+_BUSINESS = {"catalog", "notifications", "orders", "search", "myproject.operations"}
+INSTALLED_APPS = [app for app in INSTALLED_APPS if app not in _BUSINESS] + ["tests.faults.shop"]  # noqa: F405
+ROOT_URLCONF = "tests.faults.urls"
+CELERY_BEAT_SCHEDULE = {}  # its tasks belong to the business apps
