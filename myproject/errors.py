@@ -62,6 +62,12 @@ class RetryableError(AppError):
         self.retry_after = retry_after
 
 
+class OutageError(RetryableError):
+    """The other side is away as a whole. Waiting for it uses up none of a task's retries."""
+
+    code = "outage"
+
+
 class TerminalError(AppError):
     """It will not work however often it is tried."""
 

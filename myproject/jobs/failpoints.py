@@ -49,9 +49,8 @@ def _read(text: str) -> dict[str, tuple[str, int]]:
         name, _, action = item.partition(":")
         action, _, passage = action.partition("@")
         if name not in NAMES or action not in ("kill", "raise") or not (passage or "1").isdigit():
-            raise ValueError(
-                f"FAILPOINT: read {item!r}; allowed is NAME:kill or NAME:raise, each with @N, NAME one of {', '.join(NAMES)}."
-            )
+            allowed = f"NAME:kill or NAME:raise, each with @N, NAME one of {', '.join(NAMES)}"
+            raise ValueError(f"FAILPOINT: read {item!r}; allowed is {allowed}.")
         armed[name] = action, int(passage or 1)
     return armed
 

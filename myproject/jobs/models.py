@@ -120,12 +120,12 @@ class ConcurrencySlot(models.Model):
 
 
 class Chord(models.Model):
-    """The counter of one chord's header. Its lock puts the parts' last statements in line; `fired` makes the body one."""
+    """The counter of one chord's header: its lock puts the last statements of the parts in line."""
 
     id = CodeField(primary_key=True, max_length=ID_LENGTH)  # the group id of the header
     size = models.PositiveIntegerField(null=True)
     returned = models.PositiveIntegerField(db_default=0)
-    fired = models.BooleanField(db_default=False)
+    fired = models.BooleanField(db_default=False)  # the body is sent: once
     structure = models.TextField(null=True)  # JSON: GroupResult.as_tuple() of the header, for the results' order
     created_at = models.DateTimeField(auto_now_add=True, db_index=True)
 

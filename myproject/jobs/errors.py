@@ -1,0 +1,55 @@
+"""What a body may say about its job, and what the platform says about one."""
+
+from __future__ import annotations
+
+from django.db import InterfaceError, OperationalError
+
+from myproject.errors import TerminalError
+
+
+class Snooze(Exception):  # it is no error: the body puts its job off
+    """Raised by a body: run this job again in `seconds`, as if it had not started. It uses up nothing."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(seconds)
+        self.seconds = seconds
+
+
+class JobKilled(TerminalError):
+    """The job's process died again and again while it ran nothing else. Read by the operator who sees it parked."""
+
+    code = "job_killed"
+
+
+class OutcomeUnknown(TerminalError):
+    """The job's process died, or lost its lease, when it may have reached the outside world, which has no key to ask
+    by. Read by the operator, who finds out and then retries or discards it."""
+
+    code = "outcome_unknown"
+
+
+class LeaseLost(RuntimeError):
+    """Raised by `current_job().fence()`: the lease ended and the job may be another process's. Nothing was written."""
+
+
+#: MySQL's and MariaDB's codes of what passes: lock waits, deadlocks, kills, lost connections, a server that starts,
+#: stops, is full or is read-only for a while.
+_PASSING = frozenset(
+    (1021, 1040, 1053, 1114, 1158, 1159, 1160, 1161, 1203, 1205, 1213, 1226, 1290, 1317, 1836, 1927, 1969, 2002, 2003,
+     2006, 2013, 2014, 2055, 3024, 3572, 4031)
+)  # fmt: skip
+#: The beginnings of SQLite's sentences on the same.
+_PASSING_TEXTS = (
+    "database is locked", "database table is locked", "database or disk is full", "disk I/O error",
+    "unable to open database file", "attempt to write a readonly database",
+)  # fmt: skip
+
+
+def is_passing(error: BaseException) -> bool:
+    """Tell whether an error of the database says nothing about the job: the same statements may work in a moment."""
+    if isinstance(error, InterfaceError):
+        return True
+    if not isinstance(error, OperationalError) or not error.args:
+        return False
+    first = error.args[0]
+    return first in _PASSING if isinstance(first, int) else str(first).startswith(_PASSING_TEXTS)

@@ -1,0 +1,131 @@
+"""Keys of jobs, from their arguments: business keys to find them by, unique keys, and concurrency keys."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from typing import Any
+
+from django.db import DEFAULT_DB_ALIAS, connections
+from kombu.utils.json import dumps
+
+from myproject.jobs import ledger
+from myproject.jobs.ledger import NewJob
+from myproject.jobs.models import ConcurrencySlot, JobKey, UniqueKey
+
+#: The longest key that is kept as it is; a longer one keeps its beginning and gets a digest.
+LONGEST = 191
+
+
+def arguments(task: Any, args: Any, kwargs: Any) -> dict[str, Any]:
+    """Return the arguments of a call by name, defaults included. A bound task's `self` is not one of them."""
+    signature = inspect.signature(task.run)
+    bound = signature.bind_partial(*(args or ()), **(kwargs or {}))
+    bound.apply_defaults()
+    return dict(bound.arguments)
+
+
+def _key(task: Any, names: Any, args: Any, kwargs: Any) -> str:
+    found = arguments(task, args, kwargs)
+    values = found if names is True else {name: found.get(name) for name in names}
+    text = f"{task.name}:{dumps(values, sort_keys=True)}"
+    if len(text) <= LONGEST:
+        return text
+    return f"{text[:120]}:{hashlib.sha256(text.encode()).hexdigest()}"
+
+
+def unique_key(task: Any, *, args: Any, kwargs: Any) -> str | None:
+    """Return the key of which at most one job is open; None when the task is not unique."""
+    return _key(task, task.unique, args, kwargs) if task.unique else None
+
+
+def concurrency_key(task: Any, *, args: Any, kwargs: Any) -> str | None:
+    """Return the key of which at most one job runs; None when the task does not say."""
+    return _key(task, task.concurrency_key, args, kwargs) if task.concurrency_key else None
+
+
+def write_business_keys(task: Any, task_id: str, *, args: Any, kwargs: Any) -> None:
+    """Write what people may search this job by."""
+    if not task.business_keys:
+        return
+    found = arguments(task, args, kwargs)
+    rows = [
+        JobKey(job_id=task_id, name=name, value=str(found[argument])[:LONGEST])
+        for name, argument in task.business_keys.items()
+        if found.get(argument) is not None
+    ]
+    JobKey.objects.bulk_create(rows)
+
+
+def take_unique(task: Any, job: NewJob, *, args: Any, kwargs: Any) -> str:
+    """Take the unique key of a call for `job`. Return the id of the job that stands for it.
+
+    Another transaction that takes the same key waits until this one ends, so that of two one is first. What an open
+    job with that key makes of the call is the task's policy: `skip` lets it stand, `replace` cancels it if it has not
+    begun, `extend` lets it stand and moves its time to the call's.
+    """
+    key = unique_key(task, args=args, kwargs=kwargs)
+    if key is None:
+        return job.id
+    holder = _insert_or_read(key, job.id)
+    if holder == job.id:
+        return job.id
+    row = ledger.lock(holder)
+    if row is None:  # its job is closed, and the closing process died before it released the key
+        _give(key, job.id)
+        return job.id
+    if task.unique_policy == "extend":
+        ledger.postpone(holder, seconds=job.delay or 0.0)
+    if task.unique_policy != "replace" or not ledger.cancel_waiting(holder, retention=task.retention):
+        return holder
+    ledger.record(holder, ledger.EventKind.CANCELLED, epoch=row.epoch, attempts=row.attempts, error="replaced")
+    _give(key, job.id)
+    return job.id
+
+
+def _insert_or_read(key: str, task_id: str) -> str:
+    connection = connections[DEFAULT_DB_ALIAS]
+    ignore = "INSERT OR IGNORE" if connection.vendor == "sqlite" else "INSERT IGNORE"
+    if ledger.execute(f"{ignore} INTO jobs_uniquekey (`key`, job_id) VALUES (%s, %s)", (key, task_id)) == 1:
+        return task_id
+    rows = UniqueKey.objects.filter(key=key)
+    return (rows if connection.vendor == "sqlite" else rows.select_for_update()).values_list("job_id", flat=True)[0]
+
+
+def _give(key: str, task_id: str) -> None:
+    UniqueKey.objects.filter(key=key).update(job_id=task_id)
+
+
+def release_unique(task_id: str) -> None:
+    """Give the unique key of a closed job free, in the transaction that closes it."""
+    UniqueKey.objects.filter(job_id=task_id).delete()
+
+
+def enter(key: str, task_id: str, *, seconds: float) -> bool:
+    """Take the place of the one running job of `key`: until the transaction ends, and for `seconds` in lease mode.
+
+    `seconds` is 0 in transaction mode, where the row's lock is the place. False: another job has it.
+    """
+    connection = connections[DEFAULT_DB_ALIAS]
+    ignore = "INSERT OR IGNORE" if connection.vendor == "sqlite" else "INSERT IGNORE"
+    ledger.execute(f"{ignore} INTO jobs_concurrencyslot (`key`) VALUES (%s)", (key,))
+    skip = ledger.dialect().skip
+    now = ledger.now_sql()
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT 1 FROM jobs_concurrencyslot WHERE `key`=%s AND (job_id IS NULL OR job_id=%s OR until<{now}){skip}",
+            (key, task_id),
+        )
+        if cursor.fetchone() is None:
+            return False
+    if seconds:
+        later = ledger.later_sql()
+        ledger.execute(
+            f"UPDATE jobs_concurrencyslot SET job_id=%s, until={later} WHERE `key`=%s", (task_id, seconds, key)
+        )
+    return True
+
+
+def leave(key: str, task_id: str) -> None:
+    """Give the place of the one running job free."""
+    ConcurrencySlot.objects.filter(key=key, job_id=task_id).update(job_id=None, until=None)

@@ -1,0 +1,325 @@
+"""Running a durable job: who may begin, what commits together, and what follows from each way to end.
+
+In `transaction` mode the body is one transaction whose first statement closes the row: a second copy of the message
+finds no open row, the row's lock is the lease, and a process that dies rolls both back. In `lease` mode the body may
+call the outside world: claim (committed), body, close with the fencing token of the claim.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from contextlib import suppress
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from celery.app.task import get_actual_ignore_result
+from celery.exceptions import Ignore, Retry
+from django.db import DatabaseError, IntegrityError, InterfaceError, connections, transaction
+
+from myproject.errors import OutageError, RetryableError, UnknownOutcomeError
+from myproject.jobs import canvas, deaths, keys, leases, ledger
+from myproject.jobs.controls import held
+from myproject.jobs.errors import LeaseLost, OutcomeUnknown, Snooze, is_passing
+from myproject.jobs.failpoints import hit
+from myproject.jobs.holders import make_holder
+from myproject.jobs.ledger import NewJob
+from myproject.jobs.payload import encode
+from myproject.jobs.states import JobState
+
+logger = structlog.get_logger(__name__)
+
+#: How often a body is begun again at once after a deadlock or a lock wait, before its job is put back for a while.
+QUICK_TRIES = 3
+#: Seconds, about: a database that is away is asked again soon, and not by every worker at the same moment.
+PAUSE = 2.0
+#: Seconds after which a job whose concurrency key is taken looks again.
+BUSY_PAUSE = 0.5
+#: Seconds, about, between two tries while the other side is away.
+OUTAGE_PAUSE = 15.0
+
+#: How a body ended: the Ignore that it raised, or None; and its result.
+_Ended = tuple[Ignore | None, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class LookupResult:
+    """What a look-up found: whether the effect of the job has happened, and then the result to record for it."""
+
+    done: bool
+    result: Any = None
+
+
+class _Busy(Snooze):
+    """Another job of the same concurrency key is running."""
+
+    def __init__(self) -> None:
+        super().__init__(BUSY_PAUSE)
+
+
+@dataclass(slots=True, kw_only=True)
+class Execution:
+    """One run of one job by this process."""
+
+    id: str
+    epoch: int
+    task: str
+    counted: bool = False  # its start was counted in `attempts`
+    unknown: bool = False  # an earlier run ended without saying how
+    token: int = 0
+    state: JobState = JobState.QUEUED  # as this process's next statement finds the row
+
+    def fence(self) -> None:
+        """Check, and lock, the lease within the caller's transaction. Raises LeaseLost when it is not ours any more.
+
+        An action that records what a lease-mode body did calls it first: a process that was frozen for longer than its
+        lease then writes nothing.
+        """
+        row = ledger.lock(self.id, epoch=self.epoch)
+        if self.state == JobState.RUNNING and (row is None or row.token != self.token):
+            raise LeaseLost(f"The lease of {self.task} {self.id} ended; another process may have it.")
+
+
+_current: ContextVar[Execution | None] = ContextVar("current_job", default=None)
+
+
+def current_job() -> Execution | None:
+    """Return the run that this code is part of; None outside of a durable task."""
+    return _current.get()
+
+
+def is_redelivered(request: Any) -> bool:
+    """Tell whether a message was delivered before, by the relay or by the broker."""
+    return bool(request.get("job_delivery")) or bool((request.delivery_info or {}).get("redelivered"))
+
+
+def run(task: Any, request: Any, args: Any, kwargs: Any) -> Any:
+    """Run the job of a message. Raises Ignore when there is nothing to run, and what the body raised otherwise."""
+    execution = _begin(task, request, args, kwargs)
+    request.job_execution = execution
+    reset = _current.set(execution)
+    try:
+        run_it = _run_with_lease if task.mode == "lease" else _run_in_transaction
+        ignored, result = run_it(task, request, execution, args, kwargs)
+    except Snooze as asked:
+        _put_back(execution, seconds=asked.seconds)
+        raise Ignore("put off by its body") from None
+    except (SystemExit, RecursionError, MemoryError) as error:
+        deaths.count(task, request, execution, error)
+        raise Ignore(f"counted as a death: {type(error).__name__}") from None
+    except (DatabaseError, InterfaceError) as error:
+        if not is_passing(error):
+            raise
+        _leave_to_database(task, request, execution, error)
+        raise Ignore(f"the database: {type(error).__name__}") from None
+    finally:
+        _current.reset(reset)
+    # What Celery's tracer would do next is done and committed: it reads these three after the body.
+    request.callbacks = request.chain = request.chord = None
+    request.job_done = True
+    if ignored is not None:
+        raise ignored
+    return result
+
+
+def _begin(task: Any, request: Any, args: Any, kwargs: Any) -> Execution:
+    epoch = request.get("job_epoch")
+    if epoch is None:
+        epoch = request.job_epoch = _adopt(task, request, args, kwargs)
+    execution = Execution(id=request.id, epoch=epoch, task=task.name, unknown=bool(request.get("job_unknown")))
+    queue = (request.delivery_info or {}).get("routing_key") or ""
+    hold = held(task.app, task.name, queue)
+    if hold is not None:
+        ledger.snooze(execution.id, epoch=epoch, seconds=0)
+        raise Ignore(str(hold))
+    if not is_redelivered(request):
+        return execution
+    if task.mode == "lease":
+        row = ledger.read(execution.id)
+        execution.unknown |= row is not None and row.epoch == epoch and row.holder is not None
+    attempts = ledger.count_start(execution.id, epoch=epoch)
+    if attempts is None:
+        raise Ignore("closed, of another life, or running elsewhere")
+    execution.counted = True
+    if attempts > task.max_attempts and not is_alone():
+        deaths.run_alone(task, request, execution)
+        raise Ignore("ran in a process of its own")
+    return execution
+
+
+def is_alone() -> bool:
+    """Tell whether this process runs one job at a time and has a parent that sees it die: a child of a pool does."""
+    return "FORKED_BY_MULTIPROCESSING" in os.environ or "JOBS_ALONE" in os.environ
+
+
+def _adopt(task: Any, request: Any, args: Any, kwargs: Any) -> int:
+    """Write the row of a message that a foreign producer sent. Its id makes its copies one job."""
+    info = request.delivery_info or {}
+    embed = {"callbacks": request.callbacks, "errbacks": request.errbacks, "chain": request.chain}
+    headers = {"retries": request.retries, "group_index": request.group_index, "ignore_result": request.ignore_result}
+    job = NewJob(
+        id=request.id,
+        app=task.app.main,
+        task=task.name,
+        queue=info.get("routing_key") or task.app.conf.task_default_queue,
+        priority=info.get("priority") or 0,
+        body=encode(task.name, (list(args), dict(kwargs), {**embed, "chord": request.chord})),
+        headers=encode(task.name, {name: value for name, value in headers.items() if value}),  # type: ignore[arg-type]
+        root_id=request.root_id if request.root_id != request.id else None,
+        parent_id=request.parent_id,
+        group_id=request.group,
+    )
+    try:
+        with transaction.atomic():
+            ledger.insert([job])
+            keys.write_business_keys(task, job.id, args=args, kwargs=kwargs)
+    except IntegrityError:
+        pass
+    return 0
+
+
+def _run_in_transaction(task: Any, request: Any, execution: Execution, args: Any, kwargs: Any) -> _Ended:
+    for tries in range(1, QUICK_TRIES + 1):
+        try:
+            with transaction.atomic():
+                ended = _transaction(task, request, execution, args, kwargs)
+            hit("finish.after_commit")
+            return ended
+        except Retry as asked:
+            _undo(request, execution)
+            if asked.sig is not None:  # what `retry` wrote was undone with the body
+                with transaction.atomic():
+                    asked.sig.apply_async()
+            raise
+        except (DatabaseError, InterfaceError) as error:
+            _undo(request, execution)
+            if not is_passing(error) or tries == QUICK_TRIES:
+                raise
+            renew_connections()
+            time.sleep(random.uniform(0.01, 0.1) * tries)
+        except BaseException:
+            _undo(request, execution)
+            raise
+    raise AssertionError("the last try returns or raises")
+
+
+def _transaction(task: Any, request: Any, execution: Execution, args: Any, kwargs: Any) -> _Ended:
+    if not ledger.close(execution.id, epoch=execution.epoch, retention=task.retention):
+        raise Ignore("closed, cancelled, or of another life")
+    execution.state = JobState.SUCCEEDED
+    hit("close.after")
+    if task.concurrency_key:
+        key = keys.concurrency_key(task, args=args, kwargs=kwargs)
+        if key and not keys.enter(key, execution.id, seconds=0):
+            raise Snooze(BUSY_PAUSE)
+    ended = _body(task, args, kwargs)
+    hit("body.after")
+    _finish(task, request, execution, ended)
+    hit("finish.before_commit")
+    return ended
+
+
+def _undo(request: Any, execution: Execution) -> None:
+    """Forget what the body that was rolled back left in memory."""
+    execution.state = JobState.QUEUED
+    request.job_rearmed = request.job_replaced = False
+    request._children = None
+
+
+def _run_with_lease(task: Any, request: Any, execution: Execution, args: Any, kwargs: Any) -> _Ended:
+    key = keys.concurrency_key(task, args=args, kwargs=kwargs)
+    with transaction.atomic():
+        token = ledger.claim(execution.id, epoch=execution.epoch, holder=make_holder(), lease=task.lease, counted=False)
+        if token is None:
+            raise Ignore("closed, cancelled, of another life, or running elsewhere")
+        if key and not keys.enter(key, execution.id, seconds=task.lease):
+            raise _Busy
+    hit("claim.after")
+    execution.token, execution.state = token, JobState.RUNNING
+    with leases.kept(execution.id, token=token, lease=task.lease, key=key):
+        known = _look_up(task, args, kwargs) if execution.unknown and task.on_unknown == "lookup" else None
+        ended = known or _body(task, args, kwargs)
+    hit("release.before")
+    with transaction.atomic():
+        if key:
+            keys.leave(key, execution.id)
+        if not request.get("job_rearmed"):
+            if not ledger.release(execution.id, token=token, retention=task.retention):
+                raise Ignore("its lease ended while it ran; the outcome is another process's to write")
+            execution.state = JobState.SUCCEEDED
+            _finish(task, request, execution, ended)
+    hit("release.after")
+    return ended
+
+
+def _look_up(task: Any, args: Any, kwargs: Any) -> _Ended | None:
+    """Ask the outside world what became of an earlier run. None: nothing happened, the body may run."""
+    found: LookupResult = task.look_up(*args, **kwargs)
+    return (None, found.result) if found.done else None
+
+
+def _body(task: Any, args: Any, kwargs: Any) -> _Ended:
+    try:
+        return None, task.run(*args, **kwargs)
+    except Ignore as error:  # also how `replace` ends a body: what it wrote is kept
+        return error, None
+    except OutageError as error:
+        raise Snooze(error.retry_after or OUTAGE_PAUSE * random.uniform(0.5, 1.5)) from error
+    except UnknownOutcomeError as error:
+        if task.on_unknown == "park":
+            raise OutcomeUnknown(f"The outcome is not known: {error}") from error
+        raise task.retry(exc=error, headers={"job_unknown": True}, **task.patience(error)) from error
+    except RetryableError as error:
+        raise task.retry(exc=error, **task.patience(error)) from error
+
+
+def _finish(task: Any, request: Any, execution: Execution, ended: _Ended) -> None:
+    """Write what follows from the body, in the transaction that closes the row."""
+    if request.get("job_rearmed"):
+        return  # its next life is written: a retry that did not throw, or the task that replaces it
+    ignored, result = ended
+    if ignored is not None:
+        state = JobState.REPLACED if request.get("job_replaced") else JobState.IGNORED
+        ledger.finish(execution.id, state=state, meta=None, retention=task.retention, closed_here=True)
+        return
+    canvas.dispatch(task, request, result)
+    store = not get_actual_ignore_result(task, request)
+    if request.chord or (store and (result is not None or request.children)):
+        task.backend.mark_as_done(request.id, result, request, store)
+    if task.unique:
+        keys.release_unique(execution.id)
+
+
+def renew_connections() -> None:
+    """Drop the connections that an error left unusable; the next statement opens them again."""
+    for connection in connections.all(initialized_only=True):
+        connection.close_if_unusable_or_obsolete()
+
+
+def _put_back(execution: Execution, *, seconds: float, holder: str | None = None) -> None:
+    ledger.snooze(
+        execution.id,
+        epoch=execution.epoch,
+        seconds=seconds,
+        token=execution.token,
+        uncount=int(execution.counted),
+        holder=holder,
+    )
+
+
+def _leave_to_database(task: Any, request: Any, execution: Execution, error: Exception) -> None:
+    """Put the job back while the database is in trouble; if it cannot even take that, the relay finds the row.
+
+    A lease-mode body may have reached the outside world before the error, so its outcome is unknown.
+    """
+    logger.warning("a job is put back: the database", task=task.name, error=type(error).__name__)
+    renew_connections()
+    running = execution.state == JobState.RUNNING
+    if running and task.on_unknown == "park":
+        raise OutcomeUnknown("The database failed while the body ran; whether it reached the other side is not known.")
+    with suppress(DatabaseError, InterfaceError):
+        holder = make_holder() if running else None
+        _put_back(execution, seconds=PAUSE * random.uniform(0.5, 1.5), holder=holder)
