@@ -1,8 +1,8 @@
 """Who works on a claimed job, written so that another process of the same machine can tell whether it still lives.
 
-A holder is `host:namespace/boot/pid/start`. The boot id names one start of one kernel and the namespace one table of
-process ids within it, so together they say where the number means anything; the start time tells a process from a
-later one that was given its number. A relay that finds the holder dead need not wait for the end of the lease. Where
+A holder is `host:namespace/boot/pid/start`, in a pool's child with the pid and start of the pool's main process behind.
+The boot id names one start of one kernel and the namespace one table of process ids within it, so together they say
+where a number means anything; the start time tells a process from a later one that was given its number. A relay that finds the holder dead need not wait for the end of the lease. Where
 one of these is unknown (no /proc), nothing is provable and the lease decides.
 """
 
@@ -44,24 +44,23 @@ def _state_and_start(pid: int) -> tuple[str, str]:
     return fields[0], fields[19]
 
 
+def _name(pid: int) -> str:
+    try:
+        return f"{pid}/{_state_and_start(pid)[1]}"
+    except (OSError, IndexError):
+        return f"{pid}/{UNKNOWN}"
+
+
 def make_holder() -> str:
     """Return what this process writes into the rows that it claims. Call it after a fork, not before."""
-    start = UNKNOWN
-    with contextlib.suppress(OSError, IndexError):
-        start = _state_and_start(os.getpid())[1]
-    return f"{_host()}:{_namespace()}/{_boot()}/{os.getpid()}/{start}"
+    holder = f"{_host()}:{_namespace()}/{_boot()}/{_name(os.getpid())}"
+    if "FORKED_BY_MULTIPROCESSING" in os.environ:  # set by billiard in the children of a pool
+        holder += f"/{_name(os.getppid())}"
+    return holder
 
 
-def is_dead(holder: str | None) -> bool:
-    """Tell whether the holder is certainly dead. False: it lives, or runs elsewhere, or nobody here can know."""
-    try:
-        place, boot, number, start = (holder or "").split("/")
-        pid = int(number)
-    except ValueError:
-        return False
-    namespace = place.rpartition(":")[2]
-    if UNKNOWN in (namespace, boot, start) or (namespace, boot) != (_namespace(), _boot()) or pid <= 0:
-        return False
+def _is_gone(number: str, start: str) -> bool:
+    pid = int(number)
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -73,3 +72,28 @@ def is_dead(holder: str | None) -> bool:
     except (OSError, IndexError):  # it just ended, or /proc hides other users' processes: the lease decides
         return False
     return state in "ZX" or started != start
+
+
+def _processes(holder: str | None) -> list[tuple[str, str]]:
+    """Return number and start of the holder and of its pool's main process, if they can be judged from here."""
+    place, _, rest = (holder or "").partition("/")
+    boot, *names = rest.split("/")
+    found = list(zip(names[::2], names[1::2], strict=False))
+    here = (_namespace(), _boot())
+    if UNKNOWN in here or (place.rpartition(":")[2], boot) != here:
+        return []
+    if not all(number.isdigit() and int(number) and start.isdigit() for number, start in found):
+        return []
+    return found
+
+
+def is_dead(holder: str | None) -> bool:
+    """Tell whether the holder is certainly dead. False: it lives, or runs elsewhere, or nobody here can know."""
+    processes = _processes(holder)
+    return bool(processes) and _is_gone(*processes[0])
+
+
+def has_witness(holder: str | None) -> bool:
+    """Tell whether the holder's pool has a main process on this machine that lives and will see the holder's death."""
+    processes = _processes(holder)
+    return len(processes) > 1 and not _is_gone(*processes[1])

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from myproject.jobs.holders import is_dead, make_holder
+from myproject.jobs.holders import has_witness, is_dead, make_holder
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/ns/pid").exists(), reason="needs /proc")
 
@@ -71,3 +71,14 @@ def test_the_name_of_the_machine_does_not_matter() -> None:
     """Two machines may share a name; a boot id is of one machine alone."""
     namespace = make_holder().split("/")[0].rpartition(":")[2]
     assert is_dead(changed(place=f"another-name:{namespace}", start="1")) is True
+
+
+def test_the_main_process_of_a_pool_is_the_witness_of_its_children(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert has_witness(make_holder()) is False
+    monkeypatch.setenv("FORKED_BY_MULTIPROCESSING", "1")
+    holder = make_holder()
+    assert holder.split("/")[4] == str(os.getppid())
+    assert (is_dead(holder), has_witness(holder)) == (False, True)
+    *rest, _ = holder.split("/")
+    assert has_witness("/".join([*rest, "1"])) is False
+    assert len(holder) <= 191
