@@ -13,8 +13,9 @@ from django.conf import settings
 from tests.servers.pool import POOL, ServerPool
 from tests.servers.processes import MARK, end_survivors
 
-pytest_plugins = ["tests.servers.fixtures"]
+pytest_plugins = ["tests.servers.fixtures", "tests.suite.distribution"]
 
+FAULTS = Path(__file__).resolve().parent / "faults"
 POOL_FOLDER = "MYPROJECT_TEST_POOL"
 DATABASE_FIXTURES = {"db", "transactional_db", "django_db_setup", "django_db_reset_sequences", "live_server"}
 SERVER_FIXTURES = {
@@ -63,7 +64,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.database)
         if fixtures & SERVER_FIXTURES:
             item.add_marker(pytest.mark.server)
-        if "platform" in fixtures:
+        if "platform" in fixtures or FAULTS in item.path.parents:
             item.add_marker(pytest.mark.serial)
         if item.get_closest_marker("mariadb") and not on_mysql:
             item.add_marker(pytest.mark.skip("needs DATABASE_URL=mysql://...; ./test runs it in its MariaDB pass"))

@@ -27,7 +27,8 @@ def load(celery_app: Celery) -> dict[str, Task]:
     celery_app.finalize()
     if celery_app is app:
         register_aliases(celery_app)
-    return {name: task for name, task in celery_app.tasks.items() if not name.startswith(("celery.", "tests."))}
+    found = sorted(celery_app.tasks.items())  # they register in an order that differs from process to process
+    return {name: task for name, task in found if not name.startswith(("celery.", "tests."))}
 
 
 ALL = [(celery_app.main, task) for celery_app in (app, abandon_cart_app) for task in load(celery_app).values()]

@@ -98,7 +98,7 @@ def notes(worker_env: dict[str, str]) -> Iterator[Callable[..., list[str]]]:
         def read(key: str, *, expect: int = 0) -> list[str]:
             name = WROTE + key
             if expect:
-                wait_until(lambda: client.llen(name) >= expect, timeout=15, what=f"{expect} notes under {key}")
+                wait_until(lambda: client.llen(name) >= expect, timeout=60, what=f"{expect} notes under {key}")
             found: Any = client.lrange(name, 0, -1)
             return list(found)
 

@@ -181,10 +181,10 @@ def _outcomes(app: Any) -> dict[str, Task]:
         """Tell how far it is, and go on when the test has seen it."""
         self.update_state(state="PROGRESS", meta={"current": 30, "total": 100})
         with notebook() as client:
-            client.blpop([key], timeout=20)
+            client.blpop([key], timeout=60)
         return {"status": "complete"}
 
-    @task(soft_time_limit=0.4, time_limit=20)
+    @task(soft_time_limit=1, time_limit=60)
     def bounded(seconds: float) -> str:
         try:
             time.sleep(seconds)

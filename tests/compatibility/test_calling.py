@@ -13,7 +13,7 @@ import pytest
 from celery.exceptions import TaskRevokedError
 from kombu import Connection
 
-WAIT = 15  # seconds until a call counts as lost; a healthy one takes milliseconds
+WAIT = 60  # seconds until a call counts as lost; a healthy one takes milliseconds
 
 
 def test_delay_runs_the_task_on_the_worker(tasks):

@@ -11,7 +11,7 @@ from celery.exceptions import ChordError
 from tests.compatibility.tasks_for_tests import PermanentError
 from tests.servers.processes import wait_until
 
-WAIT = 20
+WAIT = 60
 
 
 def test_signatures_of_every_spelling_are_the_same_call(tasks):

@@ -17,7 +17,7 @@ from tests.compatibility.conftest import NODE, QUEUES
 from tests.servers import programs
 from tests.servers.processes import ROOT, Process, free_port, python, wait_until
 
-WAIT = 15
+WAIT = 60
 ONE = {"destination": [NODE], "timeout": 5, "limit": 1}  # the first answer ends the waiting
 ADD = "tests.compatibility.add"
 
@@ -73,7 +73,7 @@ def test_ping_answers_for_a_health_check(tasks, client):
 
 def test_revoke_keeps_a_waiting_task_from_running(tasks, notes):
     key = uuid.uuid4().hex
-    result = tasks.note.apply_async(args=("should not run", key), countdown=2)
+    result = tasks.note.apply_async(args=("should not run", key), countdown=60)
     result.revoke()
     wait_until(lambda: result.state == "REVOKED", timeout=WAIT, what="REVOKED")
 
@@ -81,7 +81,7 @@ def test_revoke_keeps_a_waiting_task_from_running(tasks, notes):
 
 
 def test_revoke_by_id_through_the_task(tasks):
-    result = tasks.add.apply_async(args=(1, 1), countdown=2)
+    result = tasks.add.apply_async(args=(1, 1), countdown=60)
     tasks.add.AsyncResult(result.id).revoke()
     wait_until(lambda: result.state == "REVOKED", timeout=WAIT, what="REVOKED")
 
@@ -97,7 +97,7 @@ def test_revoke_with_terminate_stops_a_running_task(tasks, inspect):
 
 def test_rate_limit_can_be_changed_while_running(tasks, client):
     name = tasks.limited.name
-    answer = client.control.rate_limit(name, "60/m", reply=True, **ONE)
+    answer = client.control.rate_limit(name, "20/m", reply=True, **ONE)
     assert answer == [{NODE: {"ok": "new rate limit set successfully"}}]
 
     started = [tasks.limited.delay() for _ in range(3)]
@@ -190,7 +190,7 @@ def test_multi_starts_and_stops_named_workers(client, worker_env, tmp_path):
             "multi", "start", *names, "-A", "myproject", "-P", "solo", "--hostname=localhost", *files, "-l", "INFO",
             "-Q:multi1", "compatibility_multi", "-Q:multi2", "reports", env=worker_env,
         )  # fmt: skip
-        wait_until(lambda: answering() == nodes, timeout=30, what="both workers answering")
+        wait_until(lambda: answering() == nodes, timeout=90, what="both workers answering")
         queues = client.control.inspect(destination=list(nodes), timeout=5, limit=2).active_queues()
         assert {node: [queue["name"] for queue in found] for node, found in queues.items()} == {
             "multi1@localhost": ["compatibility_multi"],
@@ -209,7 +209,7 @@ def test_flower_asks_for_its_password_and_shows_the_workers(tasks, worker_env, t
         "--basic-auth=admin:secretpassword",
     ]  # fmt: skip
     with Process(command, folder=tmp_path, name="flower", env=worker_env, cwd=ROOT) as flower:
-        flower.wait_ready(lambda: status_of(port) == 401, timeout=30)
+        flower.wait_ready(lambda: status_of(port) == 401, timeout=90)
         wait_until(lambda: status_of(port, "admin:secretpassword") == 200, timeout=WAIT, what="the dashboard")
         assert status_of(port, "admin:wrong") == 401
 

@@ -11,7 +11,7 @@ from celery.result import AsyncResult
 from tests.compatibility.tasks_for_tests import PermanentError
 from tests.servers.processes import wait_until
 
-WAIT = 15
+WAIT = 60
 
 
 def test_a_result_is_found_again_by_its_id(tasks, client):
@@ -31,7 +31,7 @@ def test_an_unknown_id_is_pending(tasks, client):
 
 
 def test_started_is_told(tasks):
-    result = tasks.sleep.delay(1)
+    result = tasks.sleep.delay(3)  # long enough to be seen while it runs, on a busy machine too
     wait_until(lambda: result.state == "STARTED", timeout=WAIT, what="STARTED")
 
     assert result.info["hostname"] == "compatibility@localhost"

@@ -6,7 +6,7 @@ import pytest
 
 from tests.compatibility.tasks_for_tests import PermanentError, TransientError
 
-WAIT = 20
+WAIT = 60
 
 
 def test_retry_by_hand_with_exponential_backoff(tasks, notes):

@@ -9,7 +9,7 @@ from celery.exceptions import TimeLimitExceeded
 
 from tests.compatibility.tasks_for_tests import PermanentError
 
-WAIT = 20
+WAIT = 60
 
 
 def test_a_bound_task_knows_its_request(tasks):
@@ -28,7 +28,7 @@ def test_options_of_the_decorator_are_attributes_of_the_task(registered):
     assert registered.limited.rate_limit == "100/s"
     assert registered.forgotten.ignore_result is True
     assert registered.length.compression == "gzip"
-    assert (registered.bounded.soft_time_limit, registered.bounded.time_limit) == (0.4, 20)
+    assert (registered.bounded.soft_time_limit, registered.bounded.time_limit) == (1, 60)
     assert registered.dies_once.acks_late is True
 
 

@@ -56,4 +56,4 @@ def test_a_worker_in_a_thread_runs_the_tasks_of_a_test(memory_app):
     tasks = register(memory_app)
 
     with start_worker(memory_app, perform_ping_check=False, shutdown_timeout=30):
-        assert tasks.add.delay(4, 6).get(timeout=10) == 10
+        assert tasks.add.delay(4, 6).get(timeout=60) == 10

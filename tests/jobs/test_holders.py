@@ -52,7 +52,7 @@ def test_a_number_that_was_given_again_is_not_the_old_process() -> None:
         "worker@host",
         "a/b/c/d",
         "host:-/-/1/-",
-        make_holder().replace(f"/{os.getpid()}/", f"/{2**70}/"),
+        pytest.param(make_holder().replace(f"/{os.getpid()}/", f"/{2**70}/"), id="no such process number"),
     ],
 )
 def test_what_cannot_be_judged_is_not_dead(holder: str | None) -> None:

@@ -8,13 +8,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from myproject.launch import command, places, terminal
 from myproject.launch.problems import Problem
+from tests.servers.processes import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 LAUNCH = ROOT / "myproject" / "launch"
@@ -106,12 +106,9 @@ def test_an_interruption_is_passed_on_once_and_waited_for(tmp_path: Path) -> Non
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         note.unlink(missing_ok=True)
         with subprocess.Popen([sys.executable, "-c", parent, child, str(note)], cwd=ROOT) as process:
-            deadline = time.monotonic() + 20
-            while not note.exists() or note.read_text() != "ready":
-                assert time.monotonic() < deadline
-                time.sleep(0.02)
+            wait_until(lambda: note.exists() and note.read_text() == "ready", timeout=60, what="the child", pause=0.02)
             process.send_signal(number)
-            assert process.wait(20) == 130
+            assert process.wait(60) == 130
         assert note.read_text() == "heard 1"
 
 

@@ -6,7 +6,6 @@ import os
 import shutil
 import signal
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import pytest
 
 from myproject.launch import environment, places, programs
 from myproject.launch.problems import Problem
+from tests.servers.processes import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 PORTS = {"web": 1, "flower": 2, "sandbox": 3, "valkey": 4, "valkey_cart": 5}
@@ -57,6 +57,10 @@ def started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Started
     shutil.rmtree(found.checkout.socket_folder())
 
 
+def states(supervisor: programs.Supervisor) -> set[str]:
+    return {info["statename"] for info in supervisor.programs().values()}
+
+
 def test_programs_start_when_they_are_asked_to_and_a_stop_leaves_nothing(started: Started) -> None:
     supervisor = programs.launch_supervisor(started.checkout, started.environment)
     assert {name: info["statename"] for name, info in supervisor.programs().items()} == {
@@ -64,10 +68,7 @@ def test_programs_start_when_they_are_asked_to_and_a_stop_leaves_nothing(started
         "web": "STOPPED",
     }
     supervisor.start(["web", "beat"])
-    deadline = time.monotonic() + 10
-    while any(info["state"] != programs.RUNNING for info in supervisor.programs().values()):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_until(lambda: states(supervisor) == {"RUNNING"}, timeout=60, what="both programs running")
     assert len(programs.find_leftovers(started.checkout.state)) == 3
     supervisor.shut_down()
     assert not supervisor.is_up()
@@ -77,11 +78,9 @@ def test_programs_start_when_they_are_asked_to_and_a_stop_leaves_nothing(started
 def test_what_a_killed_supervisord_leaves_behind_is_found_and_ended(started: Started) -> None:
     supervisor = programs.launch_supervisor(started.checkout, started.environment)
     supervisor.start(["web", "beat"])
-    time.sleep(0.3)
+    wait_until(lambda: states(supervisor) == {"RUNNING"}, timeout=60, what="both programs running")
     os.kill(supervisor.pid(), signal.SIGKILL)
-    deadline = time.monotonic() + 5
-    while supervisor.is_up():
-        assert time.monotonic() < deadline
+    wait_until(lambda: not supervisor.is_up(), timeout=60, what="the end of supervisord")
     assert programs.end_leftovers(started.checkout.state) >= 2
     assert programs.find_leftovers(started.checkout.state) == []
 

@@ -6,12 +6,12 @@ import socket
 import stat
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 
 import pytest
 
 from myproject.launch import places, servers
+from tests.servers.processes import wait_until
 
 pytestmark = pytest.mark.server
 
@@ -34,10 +34,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     command = [str(servers.find_valkey_server(checkout)), str(configuration)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as server:
         address = f"redis://:{PASSWORD}@127.0.0.1:{port}/0"
-        deadline = time.monotonic() + 10
-        while not servers.is_answering(address):
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        wait_until(lambda: servers.is_answering(address), timeout=60, what="an answer", pause=0.02)
         yield address
         server.terminate()
 

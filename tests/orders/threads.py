@@ -15,7 +15,7 @@ def in_threads(*works: Callable[[], object]) -> list[BaseException]:
 
     def run(work: Callable[[], object]) -> None:
         try:
-            gate.wait(timeout=10)
+            gate.wait(timeout=60)
             work()
         except BaseException as error:
             errors.append(error)
@@ -26,5 +26,5 @@ def in_threads(*works: Callable[[], object]) -> list[BaseException]:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(timeout=30)
+        thread.join(timeout=120)
     return errors

@@ -177,7 +177,7 @@ def test_missing_webhook_never_arrives(sandbox: Sandbox, receiver: Receiver) -> 
 
 def test_out_of_order_webhook_arrives_after_the_next(sandbox: Sandbox, receiver: Receiver) -> None:
     order_id = sandbox.charged_order(prefix="SWAP")
-    wait_until(lambda: len(receiver.events(order_id)) == 2, timeout=10, what="the events before")
+    wait_until(lambda: len(receiver.events(order_id)) == 2, timeout=60, what="the events before")
     assert receiver.events(order_id, "ORDER_SUCCEEDED") == []
     sandbox.refund(order_id, "10.00")
 

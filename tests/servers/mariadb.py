@@ -102,7 +102,7 @@ def execute(url: str, statement: str) -> None:
         port=parts.port or 3306,
         user=parts.username or "root",
         passwd=parts.password or "",
-        connect_timeout=5,
+        connect_timeout=20,
     )
     try:
         connection.cursor().execute(statement)

@@ -90,6 +90,8 @@ class Process:
         folder.mkdir(parents=True, exist_ok=True)
         self.name, self.stop_signal, self.stop_timeout = name, stop_signal, stop_timeout
         self.log_file = folder / f"{name}.log"
+        self.is_ready: Callable[[], object] = lambda: True
+        self.start_timeout = 60.0
         environment = dict(env) if env is not None else clean_environment()
         with self.log_file.open("ab") as output:
             self.popen = subprocess.Popen(
@@ -122,14 +124,18 @@ class Process:
         """Tell whether the program has not ended yet."""
         return self.popen.poll() is None
 
-    def wait_ready(self, check: Callable[[], object], *, timeout: float) -> Self:
-        """Return when `check` answers true; raise NotStarted with the log's end when the program ends or times out."""
+    def wait_ready(self, check: Callable[[], object] | None = None, *, timeout: float | None = None) -> Self:
+        """Return when `check` answers true; raise NotStarted with the log's end when the program ends or times out.
+
+        Without arguments the program's own `is_ready` and `start_timeout` are meant.
+        """
+        asked = check or self.is_ready
 
         def ready_or_ended() -> bool:
-            return not self.is_running() or bool(check())
+            return not self.is_running() or bool(asked())
 
         try:
-            wait_until(ready_or_ended, timeout=timeout, what=f"{self.name} being ready")
+            wait_until(ready_or_ended, timeout=timeout or self.start_timeout, what=f"{self.name} being ready")
         except TimeoutError as error:
             self.kill()
             raise NotStarted(f"{error}\n{self.log()[-3000:]}") from None

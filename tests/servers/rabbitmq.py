@@ -52,7 +52,7 @@ def start_rabbitmq(folder: Path, *, outlives_parent: bool = False) -> tuple[list
         stop_signal=signal.SIGKILL,
         cwd=folder,
     )
-    mapper.wait_ready(lambda: is_listening(mapper_port), timeout=10)
+    mapper.wait_ready(lambda: is_listening(mapper_port), timeout=60)
     node = Process(
         [scripts / "rabbitmq-server"],
         folder=folder,

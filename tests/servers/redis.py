@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import shutil
 import socket
@@ -12,10 +11,11 @@ from pathlib import Path
 from tests.servers.processes import NotAvailable, Process, clean_environment, free_port
 
 # Every test gets databases of its own: broker, results and cache stand in three neighbouring ones.
-DATABASES = 2048
+DATABASES = 4096
 BLOCK = 4
-BLOCKS_PER_PROCESS = 64
-_blocks = itertools.count()
+# The last block holds the number of the next free one: several runs of pytest use one server at the same time.
+COUNTED_IN = DATABASES - BLOCK
+COUNTER = "blocks-given"
 
 
 def redis_binary() -> str:
@@ -58,7 +58,7 @@ def start_redis(folder: Path, *, name: str = "redis", outlives_parent: bool = Fa
     for option, value in options.items():
         command += [f"--{option}", str(value)]
     process = Process(command, folder=folder, name=name, env=clean_environment(), outlives_parent=outlives_parent)
-    process.wait_ready(lambda: _ping(port), timeout=20)
+    process.wait_ready(lambda: _ping(port), timeout=60)
     return process, f"redis://127.0.0.1:{port}/0"
 
 
@@ -70,11 +70,15 @@ def redis_version(binary: str) -> str:
 
 def fresh_database_url(server_url: str) -> str:
     """Return the URL of an emptied database that no other test uses now; the three after it are empty too."""
-    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) + 1
-    number = (worker % 8 * BLOCKS_PER_PROCESS + next(_blocks) % BLOCKS_PER_PROCESS) * BLOCK
     address = server_url.rpartition("/")[0]
     host, port = address.removeprefix("redis://").split(":")
-    with socket.create_connection((host, int(port)), timeout=5) as connection:
+    with socket.create_connection((host, int(port)), timeout=30) as connection:
+        connection.sendall(f"SELECT {COUNTED_IN}\r\nINCR {COUNTER}\r\n".encode())
+        answer = b""
+        while answer.count(b"\r\n") < 2:
+            answer += connection.recv(4096)
+        given = int(answer.split(b"\r\n")[1].removeprefix(b":"))
+        number = given % (COUNTED_IN // BLOCK) * BLOCK
         for database in range(number, number + BLOCK):
             connection.sendall(f"SELECT {database}\r\nFLUSHDB\r\n".encode())
         answer = b""

@@ -42,7 +42,7 @@ def mark() -> Iterator[str]:
 def start_sleeper(folder: Path, mark: str) -> Process:
     """Start a process that starts another one, which leaves its session."""
     process = Process([python(), "-c", SLEEPER], folder=folder, name="sleeper", env=clean_environment() | {MARK: mark})
-    return process.wait_ready(lambda: len(find_survivors(mark)) == 2, timeout=20)
+    return process.wait_ready(lambda: len(find_survivors(mark)) == 2, timeout=60)
 
 
 def test_a_process_that_leaves_its_session_is_found_and_ended(tmp_path: Path, mark: str) -> None:
@@ -61,7 +61,7 @@ def test_a_process_that_leaves_its_session_is_found_and_ended(tmp_path: Path, ma
 def test_killing_a_process_takes_its_group_with_it(tmp_path: Path, mark: str) -> None:
     command = [python(), "-c", SLEEPER.replace(", start_new_session=True", "")]
     process = Process(command, folder=tmp_path, name="sleeper", env=clean_environment() | {MARK: mark})
-    process.wait_ready(lambda: len(find_survivors(mark)) == 2, timeout=20)
+    process.wait_ready(lambda: len(find_survivors(mark)) == 2, timeout=60)
     assert process.kill() == -signal.SIGKILL
     assert end_survivors(mark, patience=2) == {}
 
@@ -69,7 +69,7 @@ def test_killing_a_process_takes_its_group_with_it(tmp_path: Path, mark: str) ->
 def test_a_program_that_ends_at_once_is_reported_with_its_log(tmp_path: Path) -> None:
     process = Process([python(), "-c", "raise SystemExit('no such setting')"], folder=tmp_path, name="web")
     with pytest.raises(NotStarted, match="no such setting"):
-        process.wait_ready(lambda: False, timeout=20)
+        process.wait_ready(lambda: False, timeout=60)
 
 
 def test_environment_of_programs_holds_nothing_of_the_developer(monkeypatch: pytest.MonkeyPatch) -> None:

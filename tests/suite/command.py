@@ -1,4 +1,4 @@
-"""`./test`, `./test fast` and `./test <arguments of pytest>`."""
+"""`./test`, `./test fast`, `./test faults`, `./test bench` and `./test <arguments of pytest>`."""
 
 from __future__ import annotations
 
@@ -17,13 +17,17 @@ from pathlib import Path
 
 from tests.servers.pool import NAMES, ServerPool, server_version, url_variable
 from tests.servers.processes import MARK, ROOT, NotAvailable, NotStarted, clean_environment, end_survivors, python
-from tests.suite import checks
-from tests.suite.passes import FAST, Pass, full_run
+from tests.suite import benchmarks, checks
+from tests.suite.passes import ALONE, FAST, Pass, Running, faults_run, full_run, running
 from tests.suite.report import Tally, merge_junit
 
 USAGE = """usage: ./test                    everything, against real servers (docs/testing.md)
        ./test fast              the inner loop: SQLite, no servers, under a minute
        ./test [--mariadb] ARGS  pytest with ARGS, for example: ./test -k refund, ./test tests/orders
+       ./test faults [--long] [--seed N] [ARGS]
+                                the fault tests alone, quick or long (docs/testing.md)
+       ./test bench NAME [--json FILE]
+                                a benchmark of tests/benchmarks; without NAME their names
 """
 FAILED, COULD_NOT_START, INTERRUPTED = 1, 2, 130
 
@@ -42,7 +46,7 @@ def main(arguments: list[str]) -> int:
     (checks.REPORTS / "state").mkdir(parents=True, exist_ok=True)
     pool = ServerPool.create(outlives_parent=False)
     try:
-        return run(arguments, pool)
+        return benchmarks.run(arguments[1:]) if arguments[:1] == ["bench"] else run(arguments, pool)
     except KeyboardInterrupt:
         print("\ninterrupted", file=sys.stderr)
         return INTERRUPTED
@@ -66,19 +70,23 @@ def run(arguments: list[str], pool: ServerPool) -> int:
         passes = full_run(urls)
     elif fast:
         passes, arguments = [FAST], arguments[1:]
+    elif arguments[0] == "faults":
+        passes = [faults_run(long="--long" in arguments)]
+        arguments = [one for one in arguments[1:] if one != "--long"]
     else:
         passes, arguments = chosen_run(pool, arguments), [one for one in arguments if one != "--mariadb"]
-    if fast or whole:
-        with tally.timed("checks"):
-            run_checks(tally, whole=whole)
-    for one in passes:
-        print(f"\n=== Tests: {one.name}", flush=True)
-        with tally.timed(one.name):
-            # Ctrl-C reaches us as well and is raised here. A status of pytest's own never means it: 2 is also what
-            # it returns for a file that cannot be imported.
-            status = one.run(seed=seed, arguments=arguments)
-        tally.add_pass(one.name, Path(one.junit), status=status)
-        print(f"=== Tests: {one.name} took {tally.seconds[one.name]:.0f} s", flush=True)
+    beside = [one for one in passes if one.beside]
+    with running(beside, seed=seed, arguments=arguments) as others:
+        if fast or whole:
+            with tally.timed("checks"):
+                run_checks(tally, whole=whole)
+        for one in passes:
+            if one.name == ALONE:
+                finish(others, tally)
+            if not one.beside:
+                with running([one], seed=seed, arguments=arguments) as started:
+                    finish(started, tally)
+        finish(others, tally)
     merge_junit([one.name for one in passes])
     if any(one.coverage for one in passes):
         report_coverage()
@@ -94,12 +102,31 @@ def run(arguments: list[str], pool: ServerPool) -> int:
     return FAILED if tally.failed else 0
 
 
+def finish(started: list[Running], tally: Tally) -> None:
+    """Show passes to their end, count them and take them off the list.
+
+    Ctrl-C reaches us as well and is raised here. A status of pytest's own never means it: 2 is also what it returns
+    for a file that cannot be imported.
+    """
+    while started:
+        one = started[0]
+        print(f"\n=== Tests: {one.of.name}", flush=True)
+        status = one.wait()
+        tally.seconds[one.of.name] = one.seconds
+        tally.add_pass(one.of.name, Path(one.of.junit), status=status)
+        print(f"=== Tests: {one.of.name} took {one.seconds:.0f} s", flush=True)
+        del started[0]
+
+
 def take_seed(arguments: list[str]) -> tuple[int, list[str]]:
     """Return the seed that the arguments name, or a new one, and the other arguments."""
     rest = []
     seed = random.SystemRandom().randrange(2**31)
+    if "--seed" in arguments[:-1]:  # in two words, as a person writes it
+        place = arguments.index("--seed")
+        arguments = [*arguments[:place], f"--seed={arguments[place + 1]}", *arguments[place + 2 :]]
     for argument in arguments:
-        found = re.fullmatch(r"--randomly-seed=(\d+)", argument)
+        found = re.fullmatch(r"--(?:randomly-)?seed=(\d+)", argument)
         if found:
             seed = int(found[1])
         else:
@@ -117,7 +144,7 @@ def chosen_run(pool: ServerPool, arguments: list[str]) -> list[Pass]:
             env = {"DATABASE_URL": pool.url("mariadb")}
         except (NotAvailable, NotStarted) as missing:
             raise SystemExit(f"test: MariaDB is missing: {missing}") from None
-    return [Pass(name, parallel=False, env=env)]
+    return [Pass(name, workers=0, env=env)]
 
 
 def print_versions(*, servers: bool) -> None:

@@ -16,6 +16,13 @@ from tests.suite.checks import REPORTS, Outcome
 # More names than this of one reason are counted instead of listed; the junit file holds them all.
 LISTED = 12
 
+# The option that runs a pass's tests again, and the passes.
+RERUN = (
+    ("", {"sqlite", "processes", "alone", "fast", "chosen"}),
+    (" --mariadb", {"mariadb"}),
+    (" faults", {"faults"}),
+)
+
 
 @dataclass
 class Tally:
@@ -94,7 +101,7 @@ class Tally:
 def rerun_line(failed: list[tuple[str, str]], *, seed: int) -> list[str]:
     """Return one command per database that runs the failed tests again in the same order."""
     commands = []
-    for option, names in (("", {"sqlite", "serial", "fast", "chosen"}), (" --mariadb", {"mariadb"})):
+    for option, names in RERUN:
         titles = sorted({title for name, title in failed if name in names and title.startswith("tests/")})
         if titles:
             chosen = " ".join(shlex.quote(title) for title in titles[:LISTED])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -62,27 +62,44 @@ def test_ci_refuses_to_run_without_a_server_and_says_which(
 
 @dataclass(frozen=True)
 class FakePass:
-    """A pass that ends as told instead of running pytest."""
+    """A pass that ends as told instead of running pytest, and says so in `told`."""
 
     ends: int | type[BaseException]
     name: str = "chosen"
     junit: str = "never-written.xml"
     coverage: bool = False
+    beside: bool = False
+    told: list[str] = field(default_factory=list)
 
-    def run(self, *, seed: int, arguments: list[str]) -> int:
-        if isinstance(self.ends, int):
-            return self.ends
-        raise self.ends
+    def start(self, *, seed: int, arguments: list[str]) -> FakeRunning:
+        self.told.append(f"{self.name} begins")
+        return FakeRunning(self)
+
+
+class FakeRunning:
+    """What `FakePass.start` returns."""
+
+    def __init__(self, of: FakePass) -> None:
+        self.of, self.seconds = of, 1.0
+
+    def wait(self) -> int:
+        if isinstance(self.of.ends, int):
+            self.of.told.append(f"{self.of.name} is over")
+            return self.of.ends
+        raise self.of.ends
+
+    def end(self) -> None:
+        self.of.told.append(f"{self.of.name} is ended")
 
 
 @pytest.fixture
-def run_with(pool: PoolWithout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[FakePass], int]:
-    """Return a function that makes a run of one pass, whose servers and processes are nobody's."""
+def run_with(pool: PoolWithout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    """Return a function that makes a run of some passes, whose servers and processes are nobody's."""
     monkeypatch.setattr(command, "end_survivors", lambda mark: {})
     monkeypatch.setattr(report, "REPORTS", tmp_path)
 
-    def run(one: FakePass) -> int:
-        monkeypatch.setattr(command, "chosen_run", lambda pool, arguments: [one])
+    def run(*passes: FakePass) -> int:
+        monkeypatch.setattr(command, "chosen_run", lambda pool, arguments: list(passes))
         return command.run(["--randomly-seed=7", "tests/some"], pool)
 
     return run
@@ -90,7 +107,7 @@ def run_with(pool: PoolWithout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.parametrize("status", [1, 2, 130])
 def test_pytest_that_ends_by_itself_has_failed_and_is_reported(
-    status: int, run_with: Callable[[FakePass], int], capsys: pytest.CaptureFixture[str]
+    status: int, run_with: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run_with(FakePass(status)) == 1
     printed = capsys.readouterr().out.splitlines()
@@ -99,13 +116,46 @@ def test_pytest_that_ends_by_itself_has_failed_and_is_reported(
     assert "  ./test --randomly-seed=7" in printed
 
 
-def test_a_run_is_interrupted_by_its_own_signal(run_with: Callable[[FakePass], int]) -> None:
+def test_a_run_is_interrupted_by_its_own_signal(run_with: Callable[..., int]) -> None:
     with pytest.raises(KeyboardInterrupt):
         run_with(FakePass(KeyboardInterrupt))
 
 
+def test_a_pass_beside_the_others_is_shown_after_them_and_what_is_alone_waits_for_it(
+    run_with: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    told: list[str] = []
+    beside = FakePass(0, name="processes", beside=True, told=told)
+
+    assert run_with(beside, FakePass(0, name="sqlite", told=told), FakePass(0, name="alone", told=told)) == 0
+
+    assert [line for line in told if not line.endswith("is ended")] == [
+        "processes begins",
+        "sqlite begins",
+        "sqlite is over",
+        "processes is over",
+        "alone begins",
+        "alone is over",
+    ]
+    assert re.findall(r"=== Tests: (\w+)$", capsys.readouterr().out, re.MULTILINE) == ["sqlite", "processes", "alone"]
+
+
+def test_an_interrupted_run_ends_what_runs_beside(run_with: Callable[..., int]) -> None:
+    beside = FakePass(0, name="processes", beside=True)
+    with pytest.raises(KeyboardInterrupt):
+        run_with(beside, FakePass(KeyboardInterrupt, name="sqlite"))
+    assert beside.told == ["processes begins", "processes is ended"]
+
+
+def test_a_failure_beside_the_others_fails_the_run(
+    run_with: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_with(FakePass(1, name="processes", beside=True), FakePass(0, name="sqlite")) == 1
+    assert "  pytest ended with status 1 [processes]" in capsys.readouterr().out.splitlines()
+
+
 def test_a_run_says_how_long_it_and_each_part_took(
-    run_with: Callable[[FakePass], int], capsys: pytest.CaptureFixture[str]
+    run_with: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run_with(FakePass(0)) == 0
     printed = capsys.readouterr().out

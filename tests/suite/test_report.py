@@ -9,7 +9,7 @@ import pytest
 from tests.suite import report
 from tests.suite.checks import Outcome
 from tests.suite.command import take_seed
-from tests.suite.passes import Pass, full_run
+from tests.suite.passes import Pass, faults_run, full_run
 from tests.suite.report import Tally
 
 THIS = "tests.suite.test_report"
@@ -70,13 +70,15 @@ def test_pytest_that_ends_badly_without_results_is_a_failure(tmp_path: Path, sta
 
 def test_seed_is_taken_from_the_arguments() -> None:
     assert take_seed(["-k", "x", "--randomly-seed=12"]) == (12, ["-k", "x"])
+    assert take_seed(["faults", "--seed", "12", "--long"]) == (12, ["faults", "--long"])
+    assert take_seed(["faults", "--seed=12"]) == (12, ["faults"])
     seed, rest = take_seed(["fast"])
     assert (0 <= seed < 2**31, rest) == (True, ["fast"])
 
 
 def test_without_mariadb_its_pass_is_left_out() -> None:
     names = [one.name for one in full_run({"TEST_REDIS_URL": "redis://127.0.0.1:1/0"})]
-    assert names == ["sqlite", "serial"]
+    assert names == ["processes", "sqlite", "alone"]
 
 
 def test_mariadb_pass_reads_its_database_from_the_server() -> None:
@@ -86,9 +88,44 @@ def test_mariadb_pass_reads_its_database_from_the_server() -> None:
 
 
 def test_arguments_reach_pytest_with_the_seed() -> None:
-    command = Pass("chosen", parallel=False).command(seed=3, arguments=["-k", "refund"])
+    command = Pass("chosen", workers=0).command(seed=3, arguments=["-k", "refund"])
     assert command[-2:] == ["-k", "refund"]
     assert "--randomly-seed=3" in command
+
+
+def test_every_test_belongs_to_one_pass_on_sqlite() -> None:
+    """The marks that decide are independent of each other, so every combination of them is asked."""
+    passes = [one for one in full_run({}) if one.name != "mariadb"]
+    for serial in (True, False):
+        for alone in (True, False):
+            marks = {"serial": serial, "alone": alone, "mariadb": False}
+            chosen = [one.name for one in passes if eval(one.marks, {}, marks)]
+            assert chosen == ["alone" if alone else "processes" if serial else "sqlite"]
+
+
+def test_what_computes_runs_in_front_of_what_waits_and_what_measures_runs_last() -> None:
+    passes = full_run({"TEST_MARIADB_URL": "mysql://root@127.0.0.1:1/x"})
+    assert [(one.name, one.beside) for one in passes] == [
+        ("processes", True),
+        ("sqlite", False),
+        ("mariadb", False),
+        ("alone", False),
+    ]
+    assert "-n" in passes[-1].command(seed=1, arguments=[])
+    assert passes[-1].workers == 0
+
+
+@pytest.mark.parametrize(("long", "env"), [(False, {}), (True, {"FAULTS_LONG": "1"})])
+def test_faults_have_a_quick_and_a_long_form(long: bool, env: dict[str, str]) -> None:
+    one = faults_run(long=long)
+    assert one.env == env
+    assert one.command(seed=3, arguments=["-k", "redis"])[-3:] == ["tests/faults", "-k", "redis"]
+
+
+def test_failed_faults_are_run_again_by_their_own_command(junit: Path) -> None:
+    tally = Tally()
+    tally.add_pass("faults", junit, status=1)
+    assert any(line.startswith("  ./test faults --randomly-seed=7 ") for line in tally.lines(seed=7))
 
 
 def test_merged_results_name_their_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

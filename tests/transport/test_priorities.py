@@ -56,7 +56,7 @@ class Bench:
 
     def ran(self, count: int) -> list[str]:
         """Return the labels in the order they ran, once there are `count`."""
-        wait_until(lambda: len(self.record.read_text().splitlines()) >= count, timeout=30, what=f"{count} tasks")
+        wait_until(lambda: len(self.record.read_text().splitlines()) >= count, timeout=90, what=f"{count} tasks")
         return self.record.read_text().splitlines()
 
 

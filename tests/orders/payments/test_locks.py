@@ -151,7 +151,7 @@ def test_a_sender_and_a_process_that_holds_the_order_do_not_deadlock(order_of: O
             Refund.objects.select_for_update().get(pk=refund.pk)
 
     def send() -> None:
-        holding.wait(timeout=10)
+        holding.wait(timeout=60)
         move_locked(refund, RefundStatus.SENDING, actor="task", now=NOW, sent_at=NOW)
 
     assert in_threads(hold_the_order, send) == []

@@ -147,14 +147,14 @@ def test_a_failure_stops_the_round_and_leaves_no_thread() -> None:
     def send(client: FakeClient, item: int) -> None:
         if item == 0:
             raise RuntimeError("away")
-        if stop.wait(5):
+        if stop.wait(60):
             raise Interrupted
 
     started = time.monotonic()
     with pytest.raises(RuntimeError, match="away"):
         send_numbers(send, groups=[[number] for number in range(100)], stop=stop)
 
-    assert time.monotonic() - started < 4
+    assert time.monotonic() - started < 30
     assert FakeClient.closed == 3
     assert [thread.name for thread in threading.enumerate() if thread.name.startswith("replay-")] == []
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from celery import Celery
 
 from orders.actions.payments import provider_order_id
 from orders.replay.batches import source_of
@@ -20,7 +21,7 @@ from orders.replay.reader import read_file
 from tests.orders.replay.files import DAY, write_mutated_file, write_retail_file, write_slice
 from tests.servers.platform import Platform
 from tests.servers.processes import ROOT, python, wait_until
-from tests.servers.programs import start_web
+from tests.servers.programs import broker_url, start_web
 
 pytestmark = [pytest.mark.server, pytest.mark.serial, pytest.mark.slow, pytest.mark.timeout(400)]
 
@@ -155,15 +156,10 @@ def read_provider(site: Platform) -> dict[str, Any]:
 
 def count_tasks(site: Platform) -> int:
     """How many tasks the workers have begun since they started, by their own counters; every worker must answer."""
-    done = subprocess.run(
-        [python(), "-m", "celery", "-A", "myproject", "inspect", "stats", "--json", "--timeout", "5"],
-        env=site.env,
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    answers: dict[str, Any] = json.loads(done.stdout)
+    url = broker_url(site.env)
+    with closing(Celery("asker", set_as_current=False)) as asker:
+        asker.conf.update(broker_read_url=url, broker_write_url=url)
+        answers: dict[str, Any] = asker.control.inspect(timeout=30, limit=len(site.programs)).stats() or {}
     assert len(answers) == len(site.programs)
     return sum(sum(answer["total"].values()) for answer in answers.values())
 
