@@ -1,1 +1,1 @@
-"""What `./test` runs once everything is installed: checks, three passes of pytest, one report. See docs/testing.md."""
+"""What `./test` runs once everything is installed: checks, passes of pytest, one report. See docs/testing.md."""
