@@ -256,11 +256,12 @@ CELERY_TASK_ROUTES = (route_task,)
 CELERY_TASK_ANNOTATIONS = (TableOptions(),)
 
 # --- Execution ----------------------------------------------------------------------------------------------------
-# Late acknowledgement: a message is kept until its task ended, so a killed worker's task runs again. Every task is
-# safe to run twice (its docstring says why). The early form lost 14 of 3,082 tasks to kill -9, the late one 1 of 3,028.
+# A durable job's row survives whatever happens to its message (docs/jobs.md). Late acknowledgement shortens the way
+# back where the broker still has the message, and is what best-effort tasks live by: the early form lost 14 of 3,082
+# tasks to kill -9, the late one 1 of 3,028.
 CELERY_TASK_ACKS_LATE = True
-# A killed pool process uses one retry of its task. `reject_on_worker_lost` would run a task that kills for ever
-# (measured: 7 runs in 15 s), and doing nothing would drop the task.
+# For best-effort tasks: a killed pool process uses one retry. `reject_on_worker_lost` would run a task that kills for
+# ever (measured: 7 runs in 15 s), and doing nothing would drop it. The deaths of a job are counted by its row.
 CELERY_TASK_RETRY_ON_WORKER_LOST = True
 CELERY_TASK_TRACK_STARTED = True
 CELERY_TASK_SOFT_TIME_LIMIT = SHORT.soft
