@@ -1,0 +1,114 @@
+"""The graph of a workflow, read from the rows of its jobs."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from myproject.jobs.models import Chord, Job
+from myproject.jobs.queries.filters import JobFilter
+from myproject.jobs.queries.jobs import batches, get_job
+from myproject.jobs.states import JobState
+
+#: The most jobs of a workflow that are read for its graph: a page with more is not read by anybody.
+MOST_JOBS = 2_000
+#: Sisters that are told one by one; of larger groups the rest is counted by state.
+MOST_SISTERS = 20
+
+COLUMNS = ("id", "task", "state", "root_id", "parent_id", "group_id", "created_at", "error", "attempts")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """A job in the graph, in the order of reading.
+
+    `depth` grows where a job sent several: a chain stays in one column, and `follows` marks its steps. `folded`
+    counts by state the sisters that are not told apart; `job` is None on the line that tells of them.
+    """
+
+    job: Job | None
+    parent: str | None = None
+    depth: int = 0
+    follows: bool = False
+    folded: dict[str, int] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as plain values."""
+        found: dict[str, Any] = {"parent": self.parent, "depth": self.depth}
+        if self.job is None:
+            return found | {"folded": self.folded}
+        state = self.job.get_state_display()
+        return found | {"id": self.job.id, "task": self.job.task, "state": state, "group": self.job.group_id}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workflow:
+    """Everything that came from one call."""
+
+    id: str
+    lines: list[Line]
+    counts: dict[str, int]
+    chords: list[Chord]
+    complete: bool = True
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as plain values."""
+        chords = [{"id": c.id, "size": c.size, "returned": c.returned, "fired": c.fired} for c in self.chords]
+        jobs = [line.as_json() for line in self.lines]
+        return {"id": self.id, "counts": self.counts, "complete": self.complete, "chords": chords, "jobs": jobs}
+
+
+def read_workflow(task_id: str, *, sisters: int = MOST_SISTERS) -> Workflow:
+    """Return the workflow that a job belongs to: who sent whom, and how far each is. Raises NotFound."""
+    root = get_job(task_id).root_id or task_id
+    jobs, complete = _read_jobs(root)
+    known = {job.id for job in jobs}
+    children: dict[str | None, list[Job]] = defaultdict(list)
+    for job in sorted(jobs, key=lambda job: (job.created_at, job.id)):
+        lost = job.id == root or job.parent_id == job.id or job.parent_id not in known  # such as a pruned parent's
+        children[None if lost else job.parent_id].append(job)
+    groups = sorted({job.group_id for job in jobs if job.group_id})
+    return Workflow(
+        id=root,
+        lines=list(_lines(children, sisters=sisters)),
+        counts=dict(Counter(job.get_state_display() for job in jobs)),
+        chords=list(Chord.objects.filter(id__in=groups).order_by("created_at")),
+        complete=complete,
+    )
+
+
+def _read_jobs(root: str) -> tuple[list[Job], bool]:
+    jobs: list[Job] = []
+    for batch in batches(JobFilter(root=root)):
+        jobs += Job.objects.filter(id__in=[task_id for _, task_id in batch]).only(*COLUMNS)
+        if len(jobs) > MOST_JOBS:
+            return jobs[:MOST_JOBS], False
+    return jobs, True
+
+
+def _lines(children: dict[str | None, list[Job]], *, sisters: int) -> Iterator[Line]:
+    """Walk the tree without recursion: a chain of a thousand steps is a thousand deep."""
+    waiting = _row(None, children, depth=0, sisters=sisters)
+    while waiting:
+        line = waiting.pop()
+        yield line
+        if line.job is not None:
+            waiting += _row(line.job.id, children, depth=line.depth, sisters=sisters)
+
+
+def _row(parent: str | None, children: dict[str | None, list[Job]], *, depth: int, sisters: int) -> list[Line]:
+    """Return the lines of a job's children, the first one last: what went wrong or leads on is told before the rest."""
+    jobs = children.get(parent, [])
+    depth += int(parent is not None and len(jobs) > 1)
+    follows = parent is not None and len(jobs) == 1
+    if len(jobs) > sisters:
+        striking = {job.id for job in jobs if job.id in children or job.state == JobState.PARKED}
+        jobs = sorted(jobs, key=lambda job: job.id not in striking)
+    told, rest = jobs[:sisters], jobs[sisters:]
+    lines = [Line(job=job, parent=parent, depth=depth, follows=follows) for job in told]
+    if rest:
+        folded = dict(Counter(job.get_state_display() for job in rest))
+        lines.append(Line(job=None, parent=parent, depth=depth, folded=folded))
+    return lines[::-1]
