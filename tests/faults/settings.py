@@ -6,9 +6,14 @@ what these tests do most.
 
 from __future__ import annotations
 
+import os
+
 from myproject.settings.test import *  # noqa: F403
 
 _BUSINESS = {"catalog", "notifications", "orders", "search", "myproject.operations"}
 INSTALLED_APPS = [app for app in INSTALLED_APPS if app not in _BUSINESS] + ["tests.faults.shop"]  # noqa: F405
 ROOT_URLCONF = "tests.faults.urls"
+if "FAULTS_HEALTH_CHECK" in os.environ:  # seconds: how soon a silent link is noticed
+    _every = int(os.environ["FAULTS_HEALTH_CHECK"])
+    CELERY_BROKER_TRANSPORT_OPTIONS |= {"health_check_interval": _every, "socket_timeout": 2 * _every}  # noqa: F405
 CELERY_BEAT_SCHEDULE = {}  # its tasks belong to the business apps

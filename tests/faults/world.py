@@ -160,13 +160,13 @@ class World:
         self.gates.clear()
         self.oracle.clear()
 
-    def wait_for_workers(self, names: Iterable[str] = WORKERS) -> None:
+    def wait_for_workers(self, names: Iterable[str] = WORKERS, *, within: float = 2 * START) -> None:
         """Wait until each of the workers has run a task: it has connected and its pool is alive. This is I6."""
         waiting, number = set(names), 0
-        deadline = time.monotonic() + 2 * START
+        deadline = time.monotonic() + within
         while waiting:
             if time.monotonic() > deadline:
-                raise TimeoutError(f"{', '.join(sorted(waiting))} ran no task within {2 * START:g} s{self.log_ends()}")
+                raise TimeoutError(f"{', '.join(sorted(waiting))} ran no task within {within:g} s{self.log_ends()}")
             self.producer.call("slow", *(f"probe{number + one}" for one in range(8)), args=(0.02,), owes=False)
             number += 8
             time.sleep(0.15)

@@ -19,6 +19,7 @@ from tests.faults.shop.models import Effect, Oddity
 
 #: Long enough for a claim, a heartbeat and a close on a slow machine, short enough to wait for its end in a test.
 LEASE = 3.0
+BEST_EFFORT: dict[str, Any] = {"durable": False}
 OUTSIDE: dict[str, Any] = {"mode": "lease", "lease": LEASE}
 #: A loop without end is stopped by this limit: the pool kills the process.
 HARD: dict[str, Any] = {"time_limit": 2, "soft_time_limit": None}
@@ -31,9 +32,9 @@ def note(key: str) -> None:
 
 def look_up(key: str, *_: Any, **__: Any) -> Any:
     """Ask the receiver whether it did the thing, in the platform's words."""
-    from myproject.jobs.task import LookupResult
+    from myproject.jobs.running import LookupResult
 
-    return LookupResult.DONE if Oracle().knows(key) else LookupResult.NOT_DONE
+    return LookupResult(done=Oracle().knows(key))
 
 
 @shared_task
@@ -60,13 +61,13 @@ def slow(key: str, seconds: float = 0.2) -> str:
     return key
 
 
-@shared_task(durable=False)
+@shared_task(**BEST_EFFORT)
 def best_effort(key: str) -> None:
     """Does: one effect or none. Twice: nobody counts. Retries: none. Enqueued by: the producer."""
     note(key)
 
 
-@shared_task(**OUTSIDE, on_unknown="lookup", lookup=look_up)
+@shared_task(**OUTSIDE, on_unknown="lookup", look_up=look_up)
 def charge(key: str, gate: str = "") -> None:
     """Does: one keyed call. Twice: looked up first. Retries: none. Enqueued by: the producer."""
     _outside(key, gate=gate, keyed=True)
