@@ -2,13 +2,13 @@
 
 A holder is `host:namespace/boot/pid/start`, in a pool's child with the pid and start of the pool's main process behind.
 The boot id names one start of one kernel and the namespace one table of process ids within it, so together they say
-where a number means anything; the start time tells a process from a later one that was given its number. A relay that finds the holder dead need not wait for the end of the lease. Where
-one of these is unknown (no /proc), nothing is provable and the lease decides.
+where a number means anything; the start time tells a process from a later one that was given its number. A relay that
+finds the holder dead need not wait for the end of the lease. Where one of these is unknown (no /proc), nothing is
+provable and the lease decides.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
 import socket
 from functools import cache
