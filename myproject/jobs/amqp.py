@@ -9,12 +9,13 @@ for plain calls; it ends in `write`, too.
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import structlog
 from celery import _state
 from celery.app.amqp import AMQP
-from django.db import IntegrityError
+from django.db import DEFAULT_DB_ALIAS, IntegrityError, connections, transaction
 from kombu.utils.json import dumps
 from kombu.utils.objects import cached_property
 
@@ -44,6 +45,9 @@ _PLAIN = frozenset(
 #: Options that the durable way gives a meaning of its own: an expired job is closed by the worker, with its state.
 _DROPPED = frozenset(("expiration", "confirm_timeout"))
 
+#: Tasks of Celery's own that are no steps of anybody's workflow, as `celery.map` and `celery.accumulate` are.
+_HOUSEKEEPING = frozenset(("celery.backend_cleanup", "celery.chord_unlock"))
+
 
 class DurableAMQP(AMQP):
     """Celery's messages, written to the database first unless their task is best effort."""
@@ -69,9 +73,19 @@ class DurableAMQP(AMQP):
     def send_task_message(self, producer: Any, name: str, message: Any, **options: Any) -> Any:
         """Write the message as a job and publish it on commit; publish it at once when its task is best effort."""
         task = self.app.tasks.get(name)
-        if (task is not None and not getattr(task, "durable", True)) or name.startswith("celery."):
-            return self.publish_now(producer, name, message, **options)
-        return store(self.app, name, message, options, producer=producer)
+        if name not in _HOUSEKEEPING and (task is None or getattr(task, "durable", True)):
+            return store(self.app, name, message, options, producer=producer)
+        if not connections[DEFAULT_DB_ALIAS].in_atomic_block:
+            return self._send_best_effort(producer, name, message, options)
+        # The broker is another machine: nobody holds a transaction open for it, and what is rolled back is not sent.
+        transaction.on_commit(partial(self._send_best_effort, None, name, message, options), robust=True)
+        return None
+
+    def _send_best_effort(self, producer: Any, name: str, message: Any, options: dict[str, Any]) -> Any:
+        with self.app.producer_or_acquire(producer) as acquired:
+            if not message.headers.get("ignore_result"):
+                self.app.backend.on_best_effort_call(acquired, message.headers["id"])
+            return self.publish_now(acquired, name, message, **options)
 
 
 def store(app: Any, name: str, message: Any, options: dict[str, Any], *, producer: Any) -> None:
