@@ -16,7 +16,21 @@ install()
 
 FIXUPS = ["myproject.jobs.database:fixup"]  # in place of Celery's own, which connects to the database for every task
 
-app = Celery("myproject", fixups=FIXUPS)
+
+class PlatformCelery(Celery):
+    """Celery on the platform's parts: every task is a durable job unless it says otherwise (docs/jobs.md).
+
+    These are Celery's own seams; nothing is patched. `backend_cls` and not the argument `backend`, which would take
+    the place of CELERY_RESULT_BACKEND: that setting names the backend of best-effort tasks.
+    """
+
+    amqp_cls = "myproject.jobs.amqp:DurableAMQP"
+    task_cls = "myproject.jobs.task:DurableTask"
+    backend_cls = "myproject.jobs.backend:JobBackend"
+    control_cls = "myproject.jobs.revoking:Control"
+
+
+app = PlatformCelery("myproject", fixups=FIXUPS)
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 app.set_default()  # `shared_task.delay()` reaches this app in every thread, whichever app was made last
@@ -34,7 +48,7 @@ class _OwnBroker(Settings):
     result_backend = property(lambda self: self["result_backend"])
 
 
-class _CartCelery(Celery):
+class _CartCelery(PlatformCelery):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         # Celery fills this very object when it loads the configuration; plain assignment would become a setting.

@@ -1,10 +1,14 @@
 """Django's entry for the app."""
 
+from functools import partial
+
 from django.apps import AppConfig
+from django.core import checks
 from django.utils.module_loading import autodiscover_modules
 
-from myproject.celery import app
+from myproject.celery import abandon_cart_app, app
 from myproject.jobs.aliases import register_aliases
+from myproject.jobs.checks import check_tasks
 
 
 class JobsConfig(AppConfig):
@@ -17,3 +21,4 @@ class JobsConfig(AppConfig):
         """Register every task, by its old names too, everywhere: a broken module stops the start, not a request."""
         autodiscover_modules("tasks")
         register_aliases(app)
+        checks.register(partial(check_tasks, (app, abandon_cart_app)), "jobs")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 import subprocess
 import sys
+import threading
 from contextlib import suppress
 from typing import Any
 
@@ -17,7 +18,7 @@ import structlog
 from billiard.einfo import ExceptionInfo
 from celery.app.task import Context
 from celery.exceptions import WorkerLostError
-from django.db import DatabaseError, transaction
+from django.db import DatabaseError, connections, transaction
 
 from myproject.jobs import ledger
 from myproject.jobs.errors import JobKilled, OutcomeUnknown
@@ -29,6 +30,8 @@ logger = structlog.get_logger(__name__)
 
 #: Seconds, doubled at each death: a job that runs out of memory gets a calmer moment.
 PAUSE = 0.5
+#: Seconds within which a server notices that a client is gone: at once on one machine, a little later across a network.
+LET_GO = 30.0
 #: Seconds that a suspect without a time limit may run in its own process.
 LONGEST_ALONE = 3600.0
 
@@ -42,15 +45,31 @@ def count(task: Any, request: Any, execution: Any, error: BaseException) -> None
 
 
 def witnessed(app: Any, task_id: str, request: Any, error: BaseException) -> None:
-    """Count a death that the pool's main process saw: a lost child, or one that it killed at the hard time limit."""
-    epoch = request.get("job_epoch") if request is not None else None
+    """Count a death that the pool's main process saw: a lost child, or one that it kills at the hard time limit.
+
+    In a thread: at the time limit the child is killed only after this returns, and until then it holds the row.
+    """
+    threading.Thread(target=_witness, args=(app, task_id, request, error), name="count-death", daemon=True).start()
+
+
+def _witness(app: Any, task_id: str, request: Any, error: BaseException) -> None:
+    try:
+        count_seen(app, task_id, request, error)
+    except DatabaseError as trouble:  # the relay finds the row, and the next death is seen again
+        logger.warning("a death was not counted", task_id=task_id, error=type(trouble).__name__)
+    finally:
+        connections.close_all()
+
+
+def count_seen(app: Any, task_id: str, request: Any, error: BaseException) -> None:
+    """Count a death, once the server has noticed it too and has let go of the row."""
     with transaction.atomic():
-        row = ledger.lock_patiently(task_id, patience=5.0)  # the server notices within this that the child is gone
-        if row is None or row.state not in (JobState.QUEUED, JobState.RUNNING) or row.epoch != (epoch or 0):
+        row = ledger.lock_patiently(task_id, patience=LET_GO)
+        if row is None or row.state not in (JobState.QUEUED, JobState.RUNNING):
             return
-        task = app.tasks[row.task]
-        counted = bool(request.get("job_delivery")) or bool((request.delivery_info or {}).get("redelivered"))
-        _count(task, row, error, counted=counted, request=request)
+        if row.epoch == (request.get("job_epoch") or 0):
+            counted = bool(request.get("job_delivery")) or bool((request.delivery_info or {}).get("redelivered"))
+            _count(app.tasks[row.task], row, error, counted=counted, request=request)
 
 
 def _count(task: Any, row: Row, error: BaseException, *, counted: bool, request: Any) -> None:
@@ -58,6 +77,7 @@ def _count(task: Any, row: Row, error: BaseException, *, counted: bool, request:
     text = f"{type(error).__name__}: {error}"
     ledger.record(row.id, EventKind.KILLED, epoch=row.epoch, attempts=attempts, error=text, worker=row.holder)
     logger.warning("a job's process died", task=row.task, task_id=row.id, attempts=attempts, error=type(error).__name__)
+    ledger.set_attempts(row.id, attempts)
     if row.state == JobState.RUNNING and task.on_unknown == "park":
         unknown = OutcomeUnknown(f"The process died while the body ran ({text}); what it reached is not known.")
         park(task, row, unknown, request=request)
@@ -94,6 +114,6 @@ def run_alone(task: Any, request: Any, execution: Any) -> None:
         error = WorkerLostError(f"its own process ended with {done.returncode}")
     except subprocess.TimeoutExpired:
         error = TimeoutError(f"its own process was killed after {limit} s")
-    with suppress(DatabaseError):  # otherwise the relay finds the row, and the next try sees it die again
-        request.job_delivery = max(1, request.get("job_delivery") or 0)
-        witnessed(task.app, execution.id, request, error)
+    request.job_delivery = max(1, request.get("job_delivery") or 0)  # its start was counted
+    with suppress(DatabaseError):  # the relay finds the row, and the next try sees it die again
+        count_seen(task.app, execution.id, request, error)

@@ -7,12 +7,13 @@ Times are by the database's clock, never by a host's. Nothing here commits; whoe
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 from django.db import DEFAULT_DB_ALIAS, connections, transaction
@@ -68,6 +69,10 @@ class Row(NamedTuple):
 
 
 COLUMNS = ", ".join(Row._fields)
+#: Columns that most new jobs leave empty.
+FURTHER = ("root_id", "parent_id", "group_id", "headers", "options")
+#: Names that stand in a statement as they are: letters, digits and what module paths are made of.
+_HARMLESS = re.compile(r"[\w.:-]+", re.ASCII).fullmatch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,6 +193,40 @@ def execute(sql: str, parameters: Sequence[Any]) -> int:
 def insert(jobs: Sequence[NewJob]) -> None:
     """Write the rows of new jobs into the caller's transaction. Raises IntegrityError for an id that exists."""
     hit("insert.before")
+    if len(jobs) == 1:
+        _insert_one(jobs[0])
+    else:
+        _insert_many(jobs)
+    hit("insert.after")
+
+
+def _insert_one(job: NewJob) -> None:
+    """Insert one row with the few values that differ from call to call: each parameter costs the driver 1.5 us."""
+    further = {name: value for name in FURTHER if (value := getattr(job, name)) is not None}
+    state, seconds = (1, LOST_AFTER) if job.delay is None else (0, job.delay)
+    connection = connections[DEFAULT_DB_ALIAS]
+    text = _insert_text(connection.vendor, job.app, job.task, job.queue, job.priority, state, tuple(further))
+    if text is None:
+        _insert_many([job])
+        return
+    with connection.cursor() as cursor:
+        cursor.execute(text, (job.id, job.body, seconds, *further.values()))
+
+
+@lru_cache(maxsize=1024)
+def _insert_text(
+    vendor: str, app: str, task: str, queue: str, priority: int, state: int, further: tuple[str, ...]
+) -> str | None:
+    """Return the INSERT of such a job, with its constants in it; None where one of them would need to be escaped."""
+    if not all(map(_HARMLESS, (app, task, queue))):
+        return None
+    found = _dialect(vendor)
+    columns = ", ".join(("id, body, due_at, created_at, app, task, queue, priority, state", *further))
+    values = f"%s,%s,{found.later},{found.now},'{app}','{task}','{queue}',{int(priority)},{state}{',%s' * len(further)}"
+    return f"INSERT INTO jobs_job ({columns}) VALUES ({values})"
+
+
+def _insert_many(jobs: Sequence[NewJob]) -> None:
     found = dialect()
     for start in range(0, len(jobs), INSERT_ROWS):
         part = jobs[start : start + INSERT_ROWS]
@@ -200,7 +239,6 @@ def insert(jobs: Sequence[NewJob]) -> None:
                 *(job.root_id, job.parent_id, job.group_id, job.body, job.headers, job.options),
             )
         execute(found.insert + ",".join([found.values] * len(part)), parameters)
-    hit("insert.after")
 
 
 def _select(task_id: str, *, suffix: str = "") -> Row | None:
@@ -260,7 +298,6 @@ def claim(task_id: str, *, epoch: int, holder: str, lease: float, counted: bool)
             token = returned[0] if returned else None
         else:
             token = cursor.lastrowid if cursor.rowcount == 1 else None
-    hit("claim.after")
     return token
 
 
@@ -318,6 +355,11 @@ def finish(
     if not closed_here:
         execute("DELETE FROM jobs_uniquekey WHERE job_id=%s", (task_id,))
     return execute(sql, (state, retention, meta, error[:255] if error else None, fingerprint, task_id)) == 1
+
+
+def set_attempts(task_id: str, attempts: int) -> None:
+    """Write how many starts and deaths count against a job that this transaction has locked."""
+    execute("UPDATE jobs_job SET attempts=%s WHERE id=%s", (attempts, task_id))
 
 
 def revive(task_id: str, *, epoch: int, attempts: int, seconds: float) -> bool:

@@ -19,6 +19,7 @@ import structlog
 from celery.app.task import get_actual_ignore_result
 from celery.exceptions import Ignore, Retry
 from django.db import DatabaseError, IntegrityError, InterfaceError, connections, transaction
+from django.utils.module_loading import import_string
 
 from myproject.errors import OutageError, RetryableError, UnknownOutcomeError
 from myproject.jobs import canvas, deaths, keys, leases, ledger
@@ -135,11 +136,11 @@ def _begin(task: Any, request: Any, args: Any, kwargs: Any) -> Execution:
     if hold is not None:
         ledger.snooze(execution.id, epoch=epoch, seconds=0)
         raise Ignore(str(hold))
-    if not is_redelivered(request):
-        return execution
-    if task.mode == "lease":
+    if task.on_unknown == "lookup":  # also of a first message: the one after a death that the pool saw is one
         row = ledger.read(execution.id)
         execution.unknown |= row is not None and row.epoch == epoch and row.holder is not None
+    if not is_redelivered(request):
+        return execution
     attempts = ledger.count_start(execution.id, epoch=epoch)
     if attempts is None:
         raise Ignore("closed, of another life, or running elsewhere")
@@ -257,7 +258,8 @@ def _run_with_lease(task: Any, request: Any, execution: Execution, args: Any, kw
 
 def _look_up(task: Any, args: Any, kwargs: Any) -> _Ended | None:
     """Ask the outside world what became of an earlier run. None: nothing happened, the body may run."""
-    found: LookupResult = task.look_up(*args, **kwargs)
+    ask = import_string(task.look_up) if isinstance(task.look_up, str) else task.look_up
+    found: LookupResult = ask(*args, **kwargs)
     return (None, found.result) if found.done else None
 
 
@@ -267,13 +269,18 @@ def _body(task: Any, args: Any, kwargs: Any) -> _Ended:
     except Ignore as error:  # also how `replace` ends a body: what it wrote is kept
         return error, None
     except OutageError as error:
-        raise Snooze(error.retry_after or OUTAGE_PAUSE * random.uniform(0.5, 1.5)) from error
+        raise wait_for_other_side(error) from error
     except UnknownOutcomeError as error:
         if task.on_unknown == "park":
             raise OutcomeUnknown(f"The outcome is not known: {error}") from error
         raise task.retry(exc=error, headers={"job_unknown": True}, **task.patience(error)) from error
     except RetryableError as error:
         raise task.retry(exc=error, **task.patience(error)) from error
+
+
+def wait_for_other_side(error: OutageError) -> Snooze:
+    """Return what puts a job off while the other side is away: as long as that asked for, or a while."""
+    return Snooze(error.retry_after or OUTAGE_PAUSE * random.uniform(0.5, 1.5))
 
 
 def _finish(task: Any, request: Any, execution: Execution, ended: _Ended) -> None:

@@ -1,4 +1,4 @@
-"""Enqueueing from within a transaction: by registered name, when the transaction commits."""
+"""Enqueueing by registered name, so that an action never imports a task of its own or a higher layer."""
 
 from __future__ import annotations
 
@@ -13,18 +13,21 @@ logger = structlog.get_logger(__name__)
 
 
 def enqueue(name: str, *args: Any, **options: Any) -> None:
-    """Send the task registered as `name` with `args` once the current transaction commits; at once outside of one.
+    """Send the task registered as `name` with `args`; it runs if the current transaction commits.
 
-    `options` are those of `apply_async` (countdown, priority, task_id ...). The name keeps layers apart: an action
-    never imports a task. A broker that is down is logged and not raised, because the commit has already happened; the
-    sweep finds what was not sent. Raises KeyError at once for a name that is not registered.
+    `options` are those of `apply_async` (countdown, priority, task_id ...). A durable task is promised by its row in
+    this very transaction. A best-effort one is sent after the commit, and a broker that is down is logged and not
+    raised, because the commit has already happened. Raises KeyError for a name that is not registered.
     """
     task = current_app.tasks[name]
+    if getattr(task, "durable", False):
+        task.apply_async(args=args, **options)
+        return
 
     def send() -> None:
         try:
             task.apply_async(args=args, **options)
         except OperationalError as error:
-            logger.error("task was not sent, the sweep will send it", task=name, error=type(error).__name__)
+            logger.error("a best-effort task was not sent", task=name, error=type(error).__name__)
 
     transaction.on_commit(send)

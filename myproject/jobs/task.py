@@ -20,6 +20,7 @@ Contradictions stop the start: `checks.py`.
 
 from __future__ import annotations
 
+import inspect
 import random
 from typing import Any
 
@@ -29,8 +30,10 @@ from celery.result import EagerResult
 from django.db import DEFAULT_DB_ALIAS, connections, transaction
 from kombu.utils.json import loads
 
+from myproject.errors import OutageError
 from myproject.jobs import running
 from myproject.jobs.amqp import sparse_headers, write
+from myproject.jobs.eager import is_eager
 from myproject.jobs.ledger import NewJob
 from myproject.jobs.payload import EMBED, encode
 from myproject.jobs.task_ids import new_id
@@ -69,6 +72,8 @@ class DurableTask(Task):  # type: ignore[misc]  # Celery ships no types
         cls.declares_keys = bool(cls.unique or cls.business_keys)
         if cls.durable:
             cls.retry_on_worker_lost = False
+        if inspect.isfunction(cls.__dict__.get("look_up")):
+            cls.look_up = staticmethod(cls.look_up)  # it takes the task's arguments, not the task
 
     # --- sending
 
@@ -81,7 +86,7 @@ class DurableTask(Task):  # type: ignore[misc]  # Celery ships no types
         Takes what Celery's `apply_async` takes. Raises PayloadRefused for what cannot be promised, TypeError for
         arguments that do not fit.
         """
-        if self.app.conf.task_always_eager:
+        if is_eager(self.app):
             return self._apply_eagerly(args, kwargs, task_id, producer, link, link_error, shadow, options)
         if not self.durable or task_id or link or link_error or shadow or not self._is_plain(options):
             return super().apply_async(
@@ -176,7 +181,10 @@ class DurableTask(Task):  # type: ignore[misc]  # Celery ships no types
 
     def retry(self, *args: Any, **options: Any) -> Any:
         """Ask for the task to run again; the other side's wish (`RetryableError.retry_after`) wins over a backoff."""
-        asked = getattr(options.get("exc"), "retry_after", None)
+        error = options.get("exc")
+        if isinstance(error, OutageError) and self.request.get("job_execution") is not None:
+            raise running.wait_for_other_side(error)
+        asked = getattr(error, "retry_after", None)
         if asked is not None:
             options["countdown"] = asked
         return super().retry(*args, **options)
