@@ -1,0 +1,228 @@
+"""What the relay asks of the jobs' table: every statement uses the index `job_due` or the primary key.
+
+Rows are picked by a plain read and then locked by primary key with SKIP LOCKED: a locking read along the index locks
+in another order than the workers do, and MySQL answers with deadlocks. Times go in and out as seconds since 1970 by the
+database's clock; the tests explain each statement on MariaDB.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from django.db import DEFAULT_DB_ALIAS, connections
+
+from myproject.jobs.ledger import COLUMNS, Row, later_sql, now_sql
+from myproject.jobs.states import JobState
+
+#: The rows behind one that was seen, in the order of the index.
+PAST = " AND due_at>=%s AND (due_at>%s OR id>%s)"
+
+
+class Lane(NamedTuple):
+    """The rows of one app (None: of any) in one queue with one priority: what is picked and published together."""
+
+    app: str | None
+    queue: str
+    priority: int
+
+
+class Head(NamedTuple):
+    """The first row of an index range: who is next in one queue and priority, and when."""
+
+    app: str
+    queue: str
+    priority: int
+    due_at: float
+
+
+class Picked(NamedTuple):
+    """A row that was read without a lock."""
+
+    id: str
+    due_at: float
+
+
+class Claimed(NamedTuple):
+    """A running row that was read without a lock."""
+
+    id: str
+    due_at: float
+    token: int
+    holder: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Due:
+    """Which rows of a lane are meant: due until `until`; with `flushed`, also those published before that moment.
+
+    A row's last publication is its `due_at` less what `marked` added: `first` seconds at deliveries 0, else `again`.
+    """
+
+    until: float
+    flushed: float | None = None
+    first: float = 0.0
+    again: float = 0.0
+    without: Collection[str] = ()  # names of tasks that are held
+
+    @property
+    def latest(self) -> float:
+        """The end of the index range that holds all of them."""
+        return self.until if self.flushed is None else max(self.until, self.flushed + max(self.first, self.again))
+
+    def where(self) -> tuple[str, list[Any]]:
+        """Return the condition on a row and its parameters."""
+        sql, parameters = "due_at<=%s", [stamp(self.latest)]
+        if self.flushed is not None:
+            sql += " AND (due_at<=%s OR (deliveries=0 AND due_at<=%s) OR (deliveries>0 AND due_at<=%s))"
+            parameters += map(stamp, (self.until, self.flushed + self.first, self.flushed + self.again))
+        if self.without:
+            sql += f" AND task NOT IN ({marks(self.without)})"
+            parameters += self.without
+        return sql, parameters
+
+
+def stamp(seconds: float) -> str:
+    """Return a moment as both kinds of server compare it."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
+
+
+def moment(value: datetime | str) -> float:
+    """Return what a server answered for a moment as seconds since 1970."""
+    found = datetime.fromisoformat(value) if isinstance(value, str) else value
+    return found.replace(tzinfo=UTC).timestamp()
+
+
+def marks(values: Collection[Any]) -> str:
+    """Return as many placeholders as there are values."""
+    return ",".join(["%s"] * len(values))
+
+
+def fetch(sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
+    """Run a query and return all its rows."""
+    with connections[DEFAULT_DB_ALIAS].cursor() as cursor:
+        cursor.execute(sql, parameters)
+        return list(cursor.fetchall())
+
+
+def has_locks() -> bool:
+    """Tell whether the server locks single rows. SQLite has one lock for all, taken at the transaction's begin."""
+    return connections[DEFAULT_DB_ALIAS].vendor != "sqlite"
+
+
+def skip_locked() -> str:
+    """Return the end of a query that locks what it reads and leaves out what others have locked."""
+    return " FOR UPDATE SKIP LOCKED" if has_locks() else ""
+
+
+def by_index() -> str:
+    """Return the jobs' table with its index named: a plan must not depend on statistics that are an hour old."""
+    return "jobs_job FORCE INDEX (job_due)" if has_locks() else "jobs_job INDEXED BY job_due"
+
+
+def by_key() -> str:
+    """Return the jobs' table with its primary key named: a small table would be read, and locked, as a whole."""
+    return "jobs_job FORCE INDEX (PRIMARY)" if has_locks() else "jobs_job"
+
+
+def delete_by_key() -> str:
+    """Return the beginning of a DELETE by primary key."""
+    return f"DELETE jobs_job FROM {by_key()}" if has_locks() else "DELETE FROM jobs_job"
+
+
+def database_time() -> float:
+    """Return the database's time."""
+    return moment(fetch(f"SELECT {now_sql()}", [])[0][0])
+
+
+def heads(state: JobState) -> list[Head]:
+    """Return the first row of each queue and priority in that state, two short reads of the index for each."""
+    found: list[Head] = []
+    step = f"SELECT app, queue, priority, due_at FROM {by_index()} WHERE state=%s AND "
+    while True:
+        row: list[tuple[Any, ...]] = []
+        if found:
+            row = fetch(
+                f"{step} queue=%s AND priority>%s ORDER BY priority, due_at LIMIT 1",
+                [state, found[-1].queue, found[-1].priority],
+            )
+        if not row:
+            after = found[-1].queue if found else ""
+            row = fetch(f"{step} queue>%s ORDER BY queue, priority, due_at LIMIT 1", [state, after])
+        if not row:
+            return found
+        app, queue, priority, due_at = row[0]
+        found.append(Head(app, queue, priority, moment(due_at)))
+
+
+def pick(lane: Lane, state: JobState, due: Due, *, limit: int, after: Picked | None = None) -> list[Picked]:
+    """Return the first rows of a lane that are meant, without locking them, `after` a row that was seen before."""
+    condition, parameters = due.where()
+    sql = f"SELECT id, due_at FROM {by_index()} WHERE state=%s AND queue=%s AND priority=%s AND {condition}"
+    values = [state, lane.queue, lane.priority, *parameters]
+    if lane.app is not None:
+        sql += " AND app=%s"
+        values.append(lane.app)
+    if after is not None:
+        sql += PAST
+        values += [stamp(after.due_at), stamp(after.due_at), after.id]
+    rows = fetch(f"{sql} ORDER BY due_at, id LIMIT %s", [*values, limit])
+    return [Picked(row[0], moment(row[1])) for row in rows]
+
+
+def claimed(head: Head, *, limit: int, after: Claimed | None = None) -> list[Claimed]:
+    """Return the running rows of a queue and priority, without locking them, `after` a row that was seen before."""
+    sql = f"SELECT id, due_at, token, holder FROM {by_index()} WHERE state=%s AND queue=%s AND priority=%s"
+    values: list[Any] = [JobState.RUNNING, head.queue, head.priority]
+    if after is not None:
+        sql += PAST
+        values += [stamp(after.due_at), stamp(after.due_at), after.id]
+    rows = fetch(f"{sql} ORDER BY due_at, id LIMIT %s", [*values, limit])
+    return [Claimed(row[0], moment(row[1]), row[2], row[3]) for row in rows]
+
+
+def lock_running(ids: Sequence[str]) -> list[tuple[Row, float]]:
+    """Lock those of the rows that run and that nobody else has locked; return them with the end of their leases."""
+    sql = f"SELECT due_at, {COLUMNS} FROM {by_key()} WHERE id IN ({marks(ids)}) AND state=%s{skip_locked()}"
+    return [(Row(*row[1:]), moment(row[0])) for row in fetch(sql, [*ids, JobState.RUNNING])]
+
+
+def _lock(columns: str, ids: Sequence[str], state: JobState, due: Due) -> list[tuple[Any, ...]]:
+    condition, parameters = due.where()
+    sql = f"SELECT {columns} FROM {by_key()} WHERE id IN ({marks(ids)}) AND state=%s AND {condition}{skip_locked()}"
+    return fetch(sql, [*ids, state, *parameters])
+
+
+def lock(ids: Sequence[str], state: JobState, due: Due) -> list[Row]:
+    """Lock those of the rows that are still meant and that nobody else has locked, in the order of `ids`."""
+    found = {row[0]: Row(*row) for row in _lock(COLUMNS, ids, state, due)}
+    return [found[task_id] for task_id in ids if task_id in found]
+
+
+def lock_ids(ids: Sequence[str], state: JobState, due: Due) -> list[str]:
+    """Do the same and return the ids alone."""
+    return [task_id for (task_id,) in _lock("id", ids, state, due)]
+
+
+def mark(ids: Sequence[str], *, state: JobState, first: str, again: str) -> None:
+    """Note that the locked rows are being published. `first` and `again` say in SQL when their messages count as lost.
+
+    A scheduled row is published for the first time in its life; a queued one once more.
+    """
+    if state == JobState.SCHEDULED:
+        seconds = f"(CASE WHEN deliveries=0 THEN {first} ELSE {again} END)"
+        change = f"state={JobState.QUEUED:d}, due_at={later_sql().replace('%s', seconds)}"
+    else:  # MySQL assigns from left to right: the time is reckoned from the deliveries so far
+        change = f"due_at={later_sql().replace('%s', f'({again})')}, deliveries=deliveries+1"
+    with connections[DEFAULT_DB_ALIAS].cursor() as cursor:
+        cursor.execute(f"UPDATE {by_key()} SET {change} WHERE id IN ({marks(ids)})", ids)
+
+
+def take_back(ids: Sequence[str]) -> None:
+    """Have rows whose publication failed published again as soon as the broker answers."""
+    with connections[DEFAULT_DB_ALIAS].cursor() as cursor:
+        cursor.execute(
+            f"UPDATE {by_key()} SET due_at={now_sql()} WHERE id IN ({marks(ids)}) AND state={JobState.QUEUED:d}", ids
+        )
