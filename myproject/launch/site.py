@@ -124,7 +124,7 @@ class Site:
             with self.terminal.step("Importing the catalogue"):
                 self.manage("import_products", str(self.checkout.root / SHIPPED_CATALOGUE))
             write_json(self.place.prepared, self._preparation(code))
-        with self.terminal.step("Starting web, workers, beat and Flower"):
+        with self.terminal.step("Starting web, workers, relay, beat and Flower"):
             reservations.release_all()
             supervisor.start(names)
             health.wait_for_programs(supervisor, self.environment)

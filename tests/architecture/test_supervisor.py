@@ -69,3 +69,11 @@ def test_one_beat() -> None:
     files = [path.read_text() for path in (ROOT / "supervisor").rglob("*.conf")]
     assert sum(text.count(" beat ") for text in files if "[program:beat]" in text) >= 1
     assert sum("[program:beat]" in text for text in files) == 1
+
+
+def test_production_runs_a_relay() -> None:
+    main = (ROOT / "supervisor" / "supervisord.conf").read_text()
+    assert " relay.conf " in main
+    section = read("relay")
+    assert section["command"].endswith("manage.py relay")
+    assert (section["stopsignal"], section["killasgroup"], section["autorestart"]) == ("TERM", "true", "true")

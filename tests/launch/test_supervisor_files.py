@@ -67,8 +67,8 @@ def test_a_stop_reaches_the_program_alone_and_its_group_is_killed_only_after_the
 def test_there_is_one_beat_and_nothing_of_development_in_production() -> None:
     programs = production_programs()
     assert sorted(programs) == [
-        "beat", "flower", "web", "worker_bulk", "worker_cart", "worker_default", "worker_external", "worker_logs",
-        "worker_orders",
+        "beat", "flower", "relay", "web", "worker_bulk", "worker_cart", "worker_default", "worker_external",
+        "worker_logs", "worker_orders",
     ]  # fmt: skip
     assert [name for name, section in programs.items() if " beat " in section["command"]] == ["beat"]
 

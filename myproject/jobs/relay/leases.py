@@ -96,7 +96,8 @@ def _task(row: Row, *, apps: Mapping[str, Celery]) -> Any:
 def _send_again(ids: list[str]) -> None:
     with connections[DEFAULT_DB_ALIAS].cursor() as cursor:
         cursor.execute(
-            f"UPDATE {rows.by_key()} SET state={JobState.SCHEDULED:d}, due_at={ledger.now_sql()}, deliveries=deliveries+1"
+            f"UPDATE {rows.by_key()}"
+            f" SET state={JobState.SCHEDULED:d}, due_at={ledger.now_sql()}, deliveries=deliveries+1"
             f" WHERE id IN ({rows.marks(ids)})",
             ids,
         )
