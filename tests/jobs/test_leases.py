@@ -1,0 +1,82 @@
+"""Leases are renewed while a body runs, and the thread that renews them goes when it has nothing to do."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from django.db import OperationalError
+from django.utils import timezone
+
+from myproject.jobs import leases, ledger
+from myproject.jobs.models import ConcurrencySlot, Job
+from myproject.jobs.states import JobState
+from tests.jobs.job_tasks import leased
+
+
+@pytest.fixture(autouse=True)
+def keeper(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A keeper of this test's own, whose thread has ended when the test has."""
+    monkeypatch.setattr(leases, "IDLE", 0.05)
+    monkeypatch.setattr(leases, "_keeper", leases._Keeper())
+    yield leases._keeper
+    wait_for(lambda: leases._keeper.thread is None)
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def renewals(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
+    found: list[tuple[str, int]] = []
+    monkeypatch.setattr(ledger, "extend", lambda task_id, *, token, lease: found.append((task_id, token)) or True)
+    return found
+
+
+def test_every_lease_is_renewed_while_its_block_runs(renewals, keeper):
+    with leases.kept("a", token=1, lease=0.03, key=None), leases.kept("b", token=7, lease=0.03, key=None):
+        wait_for(lambda: renewals.count(("a", 1)) > 2 and renewals.count(("b", 7)) > 2)
+    assert keeper.leases == {}
+
+
+def test_a_lease_that_was_lost_is_not_asked_for_again(monkeypatch, keeper):
+    asked = []
+    monkeypatch.setattr(ledger, "extend", lambda task_id, **_: asked.append(task_id) is not None)
+    with leases.kept("a", token=1, lease=0.03, key=None):
+        wait_for(lambda: not keeper.leases)
+    assert asked == ["a"]
+
+
+def test_trouble_of_the_database_does_not_end_the_renewals(monkeypatch):
+    asked = []
+
+    def extend(task_id: str, **_: Any) -> bool:
+        asked.append(task_id)
+        if len(asked) < 3:
+            raise OperationalError(2013, "Lost connection")
+        return True
+
+    monkeypatch.setattr(ledger, "extend", extend)
+    with leases.kept("a", token=1, lease=0.03, key=None):
+        wait_for(lambda: len(asked) > 4)
+
+
+@pytest.mark.mariadb
+@pytest.mark.django_db(transaction=True)
+def test_a_lease_and_its_slot_outlive_their_first_end():
+    task_id = leased.delay(1).id
+    assert ledger.claim(task_id, epoch=0, holder="me", lease=0.3, counted=False) == 1
+    ConcurrencySlot.objects.create(key="k", job_id=task_id, until=timezone.now())
+    first = Job.objects.get().due_at
+    with leases.kept(task_id, token=1, lease=0.3, key="k"):
+        wait_for(lambda: (Job.objects.get().due_at - first).total_seconds() > 0.5)
+        slot = ConcurrencySlot.objects.get().until
+        assert slot is not None
+        assert slot > first
+    assert Job.objects.get().state == JobState.RUNNING
