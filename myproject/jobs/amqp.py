@@ -217,14 +217,19 @@ def _held_back(job: NewJob) -> NewJob:
 
 
 def _is_known(app: Any, job: NewJob) -> bool:
-    """Handle an id that exists: the last task of a replacement takes the row over; else the first promise stands."""
+    """Handle an id that exists; the first promise stands, with two exceptions that take its row over.
+
+    They are the last task of a replacement, and one that an earlier failure of its workflow kept from being sent: its
+    row has an outcome and no body, and the step that failed has been retried since.
+    """
     row = ledger.read(job.id)
     if row is None:
         return False
-    if row.state != JobState.REPLACED:
+    never_sent = row.state == JobState.CANCELLED and not row.body
+    if row.state != JobState.REPLACED and not never_sent:
         logger.info("a job of that id exists, and the first one stands", task=job.task, task_id=job.id)
         return True
-    if ledger.rearm(job, epoch=row.epoch, state=JobState.REPLACED) and job.delay is None:
+    if ledger.rearm(job, epoch=row.epoch, state=JobState(row.state)) and job.delay is None:
         publish_on_commit(app, [_hint(job, epoch=row.epoch + 1)])
     return True
 
