@@ -14,7 +14,7 @@ from typing import Any
 import structlog
 from billiard.exceptions import TimeLimitExceeded, WorkerLostError
 from celery import canvas, states
-from celery.backends.base import _create_fake_task_request, _result_errbacks
+from celery.backends import base
 from celery.exceptions import ChordError, NotRegistered
 from celery.utils.functional import maybe_list
 from django.db import DatabaseError, InterfaceError, transaction
@@ -30,6 +30,9 @@ from myproject.jobs.states import OPEN
 from myproject.jobs.waiting import WaitsOnRows
 
 logger = structlog.get_logger(__name__)
+
+make_request: Any = base._create_fake_task_request  # type: ignore[attr-defined]
+errbacks_of: Any = base._result_errbacks  # type: ignore[attr-defined]
 
 #: How the meta begins that the next life of a retried job was given.
 RETRYING = '{"status": "RETRY"'
@@ -192,13 +195,13 @@ class JobBackend(WaitsOnRows, ChordsInRows):
         cause = exc.__cause__ if isinstance(exc, ChordError) and exc.__cause__ else exc
         frozen = group_callback.freeze()
         shared = maybe_list(group_callback.options.get("link_error")) or []
-        own = dict(_result_errbacks(member, self.app) for member in group_callback.tasks)
+        own = dict(errbacks_of(member, self.app) for member in group_callback.tasks)
         for result in frozen.results:
             errbacks: list[Any] = []
             for errback in (*own.get(result.id, ()), *shared):
                 if errback not in errbacks:
                     errbacks.append(errback)
-            self._call_task_errbacks(_create_fake_task_request(result.id, errbacks), cause, None)
+            self._call_task_errbacks(make_request(result.id, errbacks), cause, None)
             self.fail_from_current_stack(result.id, exc=cause)
         self.mark_as_failure(frozen.id, cause)
 

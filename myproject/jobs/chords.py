@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import structlog
 from celery import canvas, states
 from celery.app.task import Context
-from celery.backends.base import BaseBackend, _create_chord_error_with_cause
+from celery.backends import base
 from celery.result import GroupResult
 from celery.utils.functional import _regen
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections, transaction
@@ -29,8 +29,11 @@ from myproject.jobs.errors import is_passing
 from myproject.jobs.failpoints import hit
 from myproject.jobs.ledger import dialect, execute
 from myproject.jobs.models import Chord, ChordPart
+from myproject.jobs.outcomes import OutcomesInRows
 
 logger = structlog.get_logger(__name__)
+
+create_chord_error: Any = base._create_chord_error_with_cause  # type: ignore[attr-defined]
 
 #: Characters of a body that every part's message may repeat; a plain task's signature has about 400.
 REPEATED_BODY = 1_024
@@ -52,7 +55,7 @@ class Tally(NamedTuple):
     fired: bool
 
 
-class ChordsInRows(BaseBackend):  # type: ignore[misc]  # Celery ships no types
+class ChordsInRows(OutcomesInRows):
     """The part of the result backend that counts."""
 
     def apply_chord(self, header_result_args: Any, body: Any, **kwargs: Any) -> None:
@@ -144,7 +147,7 @@ class ChordsInRows(BaseBackend):  # type: ignore[misc]  # Celery ships no types
     def _fail_chord(self, callback: Any, message: str, cause: Any) -> None:
         """Fail the body, what follows it, and the chord that it is a part of."""
         try:
-            raise _create_chord_error_with_cause(message, cause)
+            raise create_chord_error(message, cause)
         except Exception as error:  # chord_error_from_stack takes the traceback from here
             self.chord_error_from_stack(callback, error)
             options = callback.options

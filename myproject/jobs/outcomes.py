@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from celery import states
 from celery.app.task import Context
-from celery.backends.base import BaseBackend
+from celery.backends import base
 from celery.exceptions import TaskRevokedError
 from celery.result import result_from_tuple
 from django.db import DEFAULT_DB_ALIAS, connections
@@ -22,6 +22,9 @@ from myproject.jobs.ledger import NewJob
 from myproject.jobs.models import Job, SavedGroup
 from myproject.jobs.states import CELERY_STATES, OPEN, JobState
 from myproject.jobs.storage import ResultTooLarge
+
+#: Celery's part of the backend. The types that are about for it are of another version.
+Base: Any = base.BaseBackend
 
 #: Characters of a result that a row holds. Whoever reads the state reads all of it, and a chord's parts hold it again;
 #: the largest outcome of the shop, a report's figures, has 4,000.
@@ -52,7 +55,7 @@ class Stored(NamedTuple):
 STORED = Stored._fields
 
 
-class OutcomesInRows(BaseBackend):  # type: ignore[misc]  # Celery ships no types
+class OutcomesInRows(Base):
     """The part of the result backend that stores and reads."""
 
     #: How many failures this thread is handing on: to the rest of a chain, to a chord's body.
