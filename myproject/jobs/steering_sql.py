@@ -28,7 +28,7 @@ def _marks(values: Sequence[object]) -> str:
     return ",".join(["%s"] * len(values))
 
 
-def record_all(ids: Sequence[str], kind: EventKind, *, actor: str, text: str | None = None) -> None:
+def record_all(ids: Sequence[str], kind: EventKind | str, *, actor: str, text: str | None = None) -> None:
     """Add a line to the history of each job, with its life and attempts as they are now."""
     execute(
         "INSERT INTO jobs_jobevent (job_id, at, kind, epoch, attempts, error, actor)"

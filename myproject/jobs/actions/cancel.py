@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from django.db import transaction
 
-from myproject.jobs.actions.bulk import Done, act_on_all, act_on_one, app_of, audit, check_actor
+from myproject.jobs.actions.bulk import BATCH, Done, act_on_all, act_on_one, app_of, audit, check_actor
 from myproject.jobs.canvas import WORKFLOW_CANCELLED
-from myproject.jobs.models import Job, JobEvent
-from myproject.jobs.queries.filters import JobFilter, database_now
-from myproject.jobs.queries.jobs import count_exactly, get_job
+from myproject.jobs.models import Job
+from myproject.jobs.queries.filters import JobFilter
+from myproject.jobs.queries.jobs import count_exactly
+from myproject.jobs.queries.workflow import find_roots
 from myproject.jobs.states import JobState
+from myproject.jobs.steering_sql import record_all
 
 #: What can be cancelled: it has not begun.
 WAITING = (JobState.SCHEDULED, JobState.QUEUED)
@@ -48,20 +50,22 @@ def cancel_workflow(*, task_id: str, actor: str, reason: str = "") -> Done:
     Steps that are running end as they would; nothing is sent after them. Retrying a step lets the workflow go on.
     """
     check_actor(actor, reason)
-    root = get_job(task_id).root_id or task_id
-    wanted = JobFilter(root=root, states=WAITING)
-    with transaction.atomic():
-        row = Job.objects.filter(id=root).only("epoch", "attempts").first()
-        # The first job may be pruned; then nothing of the workflow is running that could send more by itself.
-        if row is not None:
-            JobEvent.objects.create(
-                job_id=root, at=database_now(), kind=WORKFLOW_CANCELLED, epoch=row.epoch, attempts=row.attempts,
-                error=reason or None, actor=actor,
-            )  # fmt: skip
-        audit(actor=actor, action="cancel_workflow", filters={"root": root}, count=0, reason=reason)
-    counted = count_exactly(wanted)
-    # What a running step had sent when the note was written is cancelled, too: hence the slack.
-    return cancel_jobs(wanted=wanted, expected=counted, actor=actor, reason=reason, slack=max(counted, 100))
+    found, _ = find_roots(task_id)
+    roots = sorted(found)
+    count = counted = 0
+    left: list[tuple[str, str]] = []
+    for start in range(0, len(roots), BATCH):
+        part = roots[start : start + BATCH]
+        with transaction.atomic():
+            # Before anything is cancelled, so that no running step sends more. A first job that is pruned has no line.
+            record_all(part, WORKFLOW_CANCELLED, actor=actor, text=reason)
+            audit(actor=actor, action="cancel_workflow", filters={"roots": part}, count=len(part), reason=reason)
+        wanted = JobFilter(roots=tuple(part), states=WAITING)
+        expected = count_exactly(wanted.within(WAITING))
+        # What a running step had sent when the line was written is cancelled, too: hence the slack.
+        done = cancel_jobs(wanted=wanted, expected=expected, actor=actor, reason=reason, slack=max(expected, 100))
+        count, counted, left = count + done.count, counted + done.counted, [*left, *done.left]
+    return Done(action="cancel_workflow", count=count, counted=counted, left=tuple(left))
 
 
 def revoke_row(job: Job, *, reason: str) -> None:

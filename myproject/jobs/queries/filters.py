@@ -33,26 +33,30 @@ def database_now() -> datetime:
 class JobFilter:
     """Which jobs are meant: those that fit every field that is set. Empty, it means every job.
 
-    `states`, `task` (an old name means its present task), `queue`, `root` (the id of a workflow's first job), `ids`;
+    `states`, `task` (an old name means its present task), `queue`, `roots` (ids of the first jobs of workflows), `ids`;
     `key` and `key_name` for a business key; `fingerprint` for errors of one cause; `created_before` and
     `created_after` for the age. The age is stated as moments, so that a filter that was counted and confirmed means
-    the same jobs a minute later.
+    the same jobs a minute later. `sent` leaves out rows that only hold the outcome of a task that was never sent,
+    because a step before it failed: they stand in no queue, and there is nothing to run.
     """
 
     states: tuple[JobState, ...] = ()
     task: str = ""
     queue: str = ""
-    root: str = ""
+    roots: tuple[str, ...] = ()
     ids: tuple[str, ...] = ()
     key: str = ""
     key_name: str = ""
     fingerprint: str = ""
     created_before: datetime | None = None
     created_after: datetime | None = None
+    sent: bool = False
 
     def __post_init__(self) -> None:
-        if len(self.ids) > MOST_IDS:
-            raise InvalidInput(f"{len(self.ids):,} ids are more than {MOST_IDS:,}; send them in parts.", field="ids")
+        for name in ("ids", "roots"):
+            count = len(getattr(self, name))
+            if count > MOST_IDS:
+                raise InvalidInput(f"{count:,} {name} are more than {MOST_IDS:,}; send them in parts.", field=name)
         if self.key_name and not self.key:
             raise InvalidInput("The name of a business key needs a value.", field="key")
         object.__setattr__(self, "states", tuple(sorted(set(self.states))))
@@ -73,10 +77,12 @@ class JobFilter:
             found &= Q(task__in=self.task_names)
         if self.queue:
             found &= Q(queue=self.queue)
+        if self.sent:
+            found &= ~Q(queue="")
         if self.ids:
             found &= Q(id__in=self.ids)
-        if self.root:
-            found &= Q(root_id=self.root) | Q(id=self.root)
+        if self.roots:
+            found &= Q(root_id__in=self.roots) | Q(id__in=self.roots)
         return found & self.unindexed
 
     @property
@@ -98,16 +104,17 @@ class JobFilter:
             asked = ", ".join(JobState(state).label for state in self.states)
             fits = ", ".join(state.label for state in states)
             raise InvalidInput(f"This applies to jobs that are {fits}, and not to {asked} ones.", field="states")
-        return replace(self, states=wanted)
+        return replace(self, states=wanted, sent=True)
 
     def as_json(self) -> dict[str, Any]:
         """Return the fields that are set, as the audit keeps them and links carry them."""
         fields = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        found = {name: value for name, value in fields.items() if value}
+        found = {name: value for name, value in fields.items() if value and name != "sent"}
         if self.states:
             found["states"] = [state.label for state in self.states]
-        if self.ids:
-            found["ids"] = list(self.ids)
+        for name in ("ids", "roots"):
+            if name in found:
+                found[name] = list(found[name])
         for name in ("created_before", "created_after"):
             if name in found:
                 found[name] = found[name].isoformat()
@@ -121,7 +128,7 @@ class JobFilter:
             raise InvalidInput(f"There is no filter {min(unknown)!r}.", field=min(unknown))
         fields = {name: value for name, value in given.items() if value}
         fields["states"] = tuple(read_state(text) for text in fields.get("states", ()))
-        fields["ids"] = tuple(fields.get("ids", ()))
+        fields["ids"], fields["roots"] = (tuple(fields.get(name, ())) for name in ("ids", "roots"))
         for name in ("created_before", "created_after"):
             if name in fields:
                 fields[name] = _read_moment(fields[name], field=name)

@@ -85,7 +85,7 @@ def list_jobs(wanted: JobFilter, *, size: int = PAGE, after: str = "") -> Page:
 
 def count_jobs(wanted: JobFilter, *, most: int = MOST_COUNTED, examined: int = MOST_EXAMINED) -> Count:
     """Count the jobs of a filter up to `most`; where no index knows them, those among the first `examined`."""
-    if is_exact(wanted) and not wanted.root:
+    if is_exact(wanted) and not wanted.roots:
         counted = Job.objects.filter(wanted.condition).order_by().values("id")[: most + 1].count()
         return Count(min(counted, most), more=counted > most)
     counted = looked_at = 0
@@ -99,7 +99,7 @@ def count_jobs(wanted: JobFilter, *, most: int = MOST_COUNTED, examined: int = M
 
 def count_exactly(wanted: JobFilter) -> int:
     """Count every job of a filter, however many: what a bulk action asks to be confirmed."""
-    if is_exact(wanted) and not wanted.root:
+    if is_exact(wanted) and not wanted.roots:
         return Job.objects.filter(wanted.condition).count()
     return sum(fitting(wanted, [task_id for _, task_id in batch]).count() for batch in batches(wanted))
 

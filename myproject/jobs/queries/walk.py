@@ -123,6 +123,7 @@ def _by_state(wanted: JobFilter) -> Iterator[tuple[int, Group]]:
                 descending=descending,
             )
             for queue, priority in pairs
+            if queue or not wanted.sent
         ]
         yield int(state), Group(lanes, descending)
 
@@ -150,8 +151,9 @@ def _groups(wanted: JobFilter) -> Iterator[tuple[int, Group]]:
     """Choose the index: what is rarest first."""
     if wanted.ids:
         yield 0, Group([Lane(rows=Job.objects.filter(id__in=wanted.ids))], descending=False)
-    elif wanted.root:
-        rows = (Job.objects.filter(id=wanted.root), Job.objects.filter(root_id=wanted.root).exclude(id=wanted.root))
+    elif wanted.roots:
+        sent = Job.objects.filter(root_id__in=wanted.roots).exclude(id__in=wanted.roots)
+        rows = (Job.objects.filter(id__in=wanted.roots), sent)
         for number, found in enumerate(rows):
             yield number, Group([Lane(rows=found)], descending=False)
     elif wanted.key:
@@ -173,9 +175,9 @@ def is_exact(wanted: JobFilter) -> bool:
     """Tell whether every job of the walk fits the filter, so that none is read in vain."""
     if wanted.unindexed or wanted.ids or wanted.key:
         return False
-    if wanted.root:
-        return not (wanted.states or wanted.task or wanted.queue)
-    return not (wanted.task and wanted.queue)
+    if wanted.roots:
+        return not (wanted.states or wanted.task or wanted.queue or wanted.sent)
+    return not (wanted.task and (wanted.queue or wanted.sent)) and bool(wanted.states or not wanted.sent)
 
 
 def walk(wanted: JobFilter, *, after: Cursor | None = None, first: int = CHUNK) -> Iterator[tuple[Cursor, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -9,7 +10,7 @@ from typing import Any
 
 from myproject.jobs.models import Chord, Job
 from myproject.jobs.queries.filters import JobFilter
-from myproject.jobs.queries.jobs import batches, get_job
+from myproject.jobs.queries.jobs import CHUNK, batches, get_job
 from myproject.jobs.states import JobState
 
 #: The most jobs of a workflow that are read for its graph: a page with more is not read by anybody.
@@ -62,29 +63,71 @@ class Workflow:
 
 def read_workflow(task_id: str, *, sisters: int = MOST_SISTERS) -> Workflow:
     """Return the workflow that a job belongs to: who sent whom, and how far each is. Raises NotFound."""
-    root = get_job(task_id).root_id or task_id
-    jobs, complete = _read_jobs(root)
+    roots, chords = find_roots(task_id, most=MOST_JOBS)
+    jobs, complete = _read_jobs(sorted(roots))
     known = {job.id for job in jobs}
     children: dict[str | None, list[Job]] = defaultdict(list)
     for job in sorted(jobs, key=lambda job: (job.created_at, job.id)):
-        lost = job.id == root or job.parent_id == job.id or job.parent_id not in known  # such as a pruned parent's
+        lost = job.id in roots or job.parent_id == job.id or job.parent_id not in known  # such as a pruned parent's
         children[None if lost else job.parent_id].append(job)
-    groups = sorted({job.group_id for job in jobs if job.group_id})
     return Workflow(
-        id=root,
+        id=task_id,
         lines=list(_lines(children, sisters=sisters)),
         counts=dict(Counter(job.get_state_display() for job in jobs)),
-        chords=list(Chord.objects.filter(id__in=groups).order_by("created_at")),
-        complete=complete,
+        chords=sorted(chords, key=lambda chord: (chord.created_at, chord.id)),
+        complete=complete and len(roots) < MOST_JOBS,
     )
 
 
-def _read_jobs(root: str) -> tuple[list[Job], bool]:
+def find_roots(task_id: str, *, most: int | None = None) -> tuple[set[str], list[Chord]]:
+    """Return the first jobs of everything that belongs together with a job, and its chords. Raises NotFound.
+
+    The parts of a chord that is sent by itself are roots of their own, as in Celery; the chord tells that they belong
+    together.
+    """
+    roots = {get_job(task_id).root_id or task_id}
+    chords: dict[str, Chord] = {}
+    fresh = set(roots)
+    while fresh and (most is None or len(roots) < most):
+        groups: set[str] = set()
+        for rows in (Job.objects.filter(root_id__in=fresh), Job.objects.filter(id__in=fresh)):  # each by its own index
+            groups |= set(rows.exclude(group_id=None).order_by().values_list("group_id", flat=True).distinct())
+        members: set[str] = set()
+        for chord in Chord.objects.filter(id__in=groups - set(chords)):
+            chords[chord.id] = chord
+            members |= set(_members(chord))
+        fresh = _roots_of(sorted(members)[:most]) - roots
+        roots |= fresh
+    return roots, list(chords.values())
+
+
+def _members(chord: Chord) -> Iterator[str]:
+    """Yield the ids of a chord's parts and of its body."""
+    kept = json.loads(chord.structure or "{}")
+    waiting = [kept.get("order") or [], (kept.get("body") or {}).get("id") or []]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, list):
+            waiting += node
+        else:
+            yield node
+
+
+def _roots_of(ids: list[str]) -> set[str]:
+    found: set[str] = set()
+    for start in range(0, len(ids), CHUNK):
+        rows = Job.objects.filter(id__in=ids[start : start + CHUNK]).values_list("id", "root_id")
+        found |= {root_id or task_id for task_id, root_id in rows}
+    return found
+
+
+def _read_jobs(roots: list[str]) -> tuple[list[Job], bool]:
     jobs: list[Job] = []
-    for batch in batches(JobFilter(root=root)):
-        jobs += Job.objects.filter(id__in=[task_id for _, task_id in batch]).only(*COLUMNS)
-        if len(jobs) > MOST_JOBS:
-            return jobs[:MOST_JOBS], False
+    for start in range(0, len(roots), CHUNK):
+        for batch in batches(JobFilter(roots=tuple(roots[start : start + CHUNK]))):
+            jobs += Job.objects.filter(id__in=[task_id for _, task_id in batch]).only(*COLUMNS)
+            if len(jobs) > MOST_JOBS:
+                return jobs[:MOST_JOBS], False
     return jobs, True
 
 

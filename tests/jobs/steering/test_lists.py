@@ -71,8 +71,8 @@ def test_jobs_are_found_by_id_and_by_workflow():
     root = job()
     child, other = job(root_id=root.id), job()
     assert ids(JobFilter(ids=(other.id, child.id, "none"))) == [child.id, other.id]
-    assert ids(JobFilter(root=root.id)) == [root.id, child.id]
-    assert ids(JobFilter(root=root.id, states=(PARKED,))) == []
+    assert ids(JobFilter(roots=(root.id,))) == [root.id, child.id]
+    assert ids(JobFilter(roots=(root.id,), states=(PARKED,))) == []
 
 
 def test_open_jobs_come_in_the_order_in_which_they_are_due_and_closed_ones_with_the_last_first():
@@ -90,7 +90,7 @@ def test_open_jobs_come_in_the_order_in_which_they_are_due_and_closed_ones_with_
         JobFilter(queue="orders"),
         JobFilter(task=TASK),
         JobFilter(key="A1"),
-        JobFilter(root="job-root"),
+        JobFilter(roots=("job-root",)),
         JobFilter(states=(QUEUED, PARKED), fingerprint="f1"),
         JobFilter(task=TASK, created_before=NOW + timedelta(seconds=1)),
     ],
@@ -233,7 +233,7 @@ FILTERS = (
     JobFilter(states=(QUEUED,), created_before=NOW),
     JobFilter(key="A7"),
     JobFilter(key="A7", key_name="order"),
-    JobFilter(root="job-root"),
+    JobFilter(roots=("job-root",)),
     JobFilter(ids=("job-000001",)),
 )
 
