@@ -214,9 +214,7 @@ def _insert_one(job: NewJob) -> None:
 
 
 @lru_cache(maxsize=1024)
-def _insert_text(
-    vendor: str, app: str, task: str, queue: str, priority: int, state: int, further: tuple[str, ...]
-) -> str | None:
+def _insert_text(vendor: str, app: str, task: str, queue: str, priority: int, state: int, further: Any) -> str | None:
     """Return the INSERT of such a job, with its constants in it; None where one of them would need to be escaped."""
     if not all(map(_HARMLESS, (app, task, queue))):
         return None
@@ -232,12 +230,9 @@ def _insert_many(jobs: Sequence[NewJob]) -> None:
         part = jobs[start : start + INSERT_ROWS]
         parameters: list[Any] = []
         for job in part:
-            scheduled = job.delay is not None
-            parameters += (
-                *(job.id, job.app, job.task, job.queue, job.priority),
-                *((0, job.delay) if scheduled else (1, LOST_AFTER)),
-                *(job.root_id, job.parent_id, job.group_id, job.body, job.headers, job.options),
-            )
+            parameters += (job.id, job.app, job.task, job.queue, job.priority)
+            parameters += (1, LOST_AFTER) if job.delay is None else (0, job.delay)
+            parameters += (job.root_id, job.parent_id, job.group_id, job.body, job.headers, job.options)
         execute(found.insert + ",".join([found.values] * len(part)), parameters)
 
 
