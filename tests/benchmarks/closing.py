@@ -1,0 +1,61 @@
+"""What it costs to close the job's row in the transaction of a payment: row 3 of the table."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from functools import partial
+from typing import TYPE_CHECKING
+
+from tests.benchmarks.frame import Line, Rounds, Target
+from tests.benchmarks.measuring import measurer
+
+if TYPE_CHECKING:
+    from tests.benchmarks.stand import Stand
+
+#: Payments of one arm per round, about 80 ms; and rounds per unit of --rounds.
+BLOCK, ROUNDS_EACH = 60, 8
+#: Far enough away for every job to stay open until its turn.
+LATER = 3600.0
+
+
+def run_block(*, close: bool, count: int) -> float:
+    """Take `count` payments, each in its transaction, with the job's close first or without; return microseconds."""
+    from django.db import transaction
+
+    from myproject.jobs import ledger
+    from tests.benchmarks import loading, work
+
+    orders = work.make_orders(count)
+    prefix = uuid.uuid4().hex[:8]
+    loading.load_jobs(count=count, state=1, due_in=LATER, prefix=prefix)
+    ids = [f"{prefix}-0000-7000-8000-{number:012X}" for number in range(1, count + 1)]
+    begin = time.perf_counter()
+    for task_id, order_id in zip(ids, orders, strict=True):
+        with transaction.atomic():
+            if close and not ledger.close(task_id, epoch=0, retention=86_400):
+                raise AssertionError("the job was not open")
+            work.take_payment(order_id)
+    return (time.perf_counter() - begin) / count * 1e6
+
+
+def measure(stand: Stand, *, database_url: str, rounds: int) -> list[Line]:
+    """Return the line of the row close."""
+    with measurer("ours", env=stand.ours(database_url), folder=stand.folder / "logs") as ours:
+        ours.call("work:create_tables")
+
+        def block(close: bool) -> float:
+            return float(ours.call("closing:run_block", close=close, count=BLOCK))
+
+        arms = {"with": partial(block, True), "without": partial(block, False)}
+        for arm in arms.values():
+            arm()
+        found = Rounds(count=rounds * ROUNDS_EACH)
+        for _ in found.run(arms):
+            pass
+    target = Target(1.15)
+    return [
+        Line(
+            "payment with the row close / without", found.samples("with", "us"), found.samples("without", "us"), target
+        )
+    ]

@@ -1,0 +1,71 @@
+"""The platform's side: its own Celery app and settings, with the benchmarks' tasks added."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+
+import django
+import redis
+from celery.signals import worker_ready
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "myproject.settings.development")
+django.setup()
+
+from myproject.celery import app  # noqa: E402  # the settings come first
+from myproject.jobs import on_commit  # noqa: E402
+from tests.benchmarks import work  # noqa: E402
+
+
+@app.task(name="benchmarks.touch")
+def touch(order_id: int) -> None:
+    """Stand for work that an order starts; only its publishing is measured.
+
+    Does: nothing.
+    Twice: nothing happens twice.
+    Retries: nothing fails.
+    Enqueued by: the benchmarks.
+    """
+
+
+@app.task(name="benchmarks.pay")
+def pay(order_id: int) -> None:
+    """Take the payment of an order.
+
+    Does: locks the order, marks it paid, writes the ledger entry.
+    Twice: the job's row closes in the same transaction, so the second run finds it closed.
+    Retries: database contention only.
+    Enqueued by: the benchmarks.
+    """
+    work.take_payment(order_id)
+
+
+@worker_ready.connect
+def note_ready(sender: Any = None, **_: Any) -> None:
+    """Stamp the moment by the database's clock: recovery is counted from it."""
+    work.note_ready(str(sender.hostname).partition("@")[0])
+
+
+# --- How a transaction enqueues ---------------------------------------------------------------------------------------
+
+_broker = redis.Redis.from_url(os.environ["REDIS_URL"])
+
+
+def sender(publish: str) -> tuple[Callable[[int], None], Callable[[], None]]:
+    """Return how to send for an order, and how to wait until all is sent."""
+    on_commit._in_thread = publish == "web"
+    return touch.delay, _drain
+
+
+def _drain() -> None:
+    """Wait until the publishing thread has sent everything; `flush` asks too seldom for what takes microseconds."""
+    thread = on_commit._thread
+    while thread is not None and (thread.busy or not thread.items.empty()):
+        time.sleep(0.0002)
+
+
+def clear() -> None:
+    """Forget what was published: nobody reads it."""
+    _broker.flushdb()

@@ -1,0 +1,105 @@
+"""What a job costs the transaction that starts it: rows 1 and 2 of the table."""
+
+from __future__ import annotations
+
+import importlib
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
+
+from tests.benchmarks.frame import Line, Rounds, Target
+from tests.benchmarks.measuring import measurer
+
+if TYPE_CHECKING:
+    from tests.benchmarks.stand import Stand
+
+#: Transactions of one arm per round: long enough (about 40 ms) to hide a single interruption, short enough that all
+#: arms of a round see the same machine.
+BLOCK = 60
+#: Blocks of the main arms per unit of --rounds: these rounds are short and the figures are held to a few per cent.
+ROUNDS_EACH = 8
+
+
+# --- In the measuring process ----------------------------------------------------------------------------------------
+
+
+def run_block(*, side: str, publish: str, jobs: int, count: int) -> float:
+    """Run `count` order transactions with `jobs` jobs each; return the microseconds of one.
+
+    `publish` is "inline" (the caller's thread sends on commit) or "web" (the thread of a web process does). What is
+    still buffered at the end is sent inside the measured time, so that a thread cannot put its work off.
+    """
+    arm = importlib.import_module(f"tests.benchmarks.{side}")
+    send, drain = arm.sender(publish)
+    begin = time.perf_counter()
+    _transactions(send, jobs, count)
+    drain()
+    seconds = time.perf_counter() - begin
+    arm.clear()
+    return seconds / count * 1e6
+
+
+def _transactions(send: Callable[[int], object], jobs: int, count: int) -> None:
+    from django.db import transaction
+
+    from tests.benchmarks import work
+
+    for _ in range(count):
+        with transaction.atomic():
+            order_id = work.place_order()
+            for _ in range(jobs):
+                send(order_id)
+
+
+# --- In the parent ---------------------------------------------------------------------------------------------------
+
+
+def measure(stand: Stand, *, database_url: str, rounds: int) -> list[Line]:
+    """Return the lines of one and of five jobs in a transaction."""
+    ours_env, stock_env = stand.ours(database_url), stand.stock(database_url)
+    folder = stand.folder / "logs"
+    with (
+        measurer("ours", env=ours_env, folder=folder) as ours,
+        measurer("stock", env=stock_env, folder=folder) as stock,
+    ):
+        ours.call("work:create_tables")
+
+        def block(side: str, publish: str, jobs: int) -> float:
+            process = ours if side == "ours" else stock
+            arguments = {"side": side, "publish": publish, "jobs": jobs, "count": BLOCK}
+            return float(process.call("transactions:run_block", **arguments))
+
+        arms = {
+            f"{side}/{publish}/{jobs}": partial(block, side, publish, jobs)
+            for side, publish, jobs in (
+                *(("ours", "inline", 0), ("ours", "inline", 1), ("ours", "inline", 5)),
+                *(("ours", "web", 1), ("ours", "web", 5)),
+                *(("stock", "inline", 0), ("stock", "inline", 1), ("stock", "inline", 5)),
+            )
+        }
+        for arm in arms.values():  # connections, templates and caches are made once, outside the rounds
+            arm()
+        found = Rounds(count=rounds * ROUNDS_EACH)
+        for _ in found.run(arms):
+            pass
+    return _lines(found)
+
+
+def _lines(found: Rounds) -> list[Line]:
+    one, five = "order + 2 lines, one .delay()", "order + 2 lines, five .delay()"
+
+    def line(what: str, ours: str, reference: str, limit: float | None) -> Line:
+        target = Target(limit) if limit else None
+        return Line(what, found.samples(ours, "us"), found.samples(reference, "us"), target)
+
+    return [
+        line(f"{one}, inline / without", "ours/inline/1", "ours/inline/0", 1.45),
+        line(f"{one}, web process / without", "ours/web/1", "ours/inline/0", 1.3),
+        line(f"{one}, inline / stock on_commit(delay)", "ours/inline/1", "stock/inline/1", 0.75),
+        line(f"{one}, web process / stock on_commit(delay)", "ours/web/1", "stock/inline/1", 0.75),
+        line("(stock on_commit(delay) / without)", "stock/inline/1", "stock/inline/0", None),
+        line(f"{five}, inline / without", "ours/inline/5", "ours/inline/0", 2.2),
+        line(f"{five}, web process / without", "ours/web/5", "ours/inline/0", None),
+        line("(stock, five on_commit(delay) / without)", "stock/inline/5", "stock/inline/0", None),
+    ]
