@@ -33,7 +33,7 @@ SUPPORTED_EVENTS = frozenset(
 def receive_webhook(
     *, provider: str, event_id: str, event_name: str, provider_order_id: str, now: datetime
 ) -> WebhookEvent:
-    """Keep the hint and have it processed; a repeated event is returned as it is and enqueues nothing."""
+    """Keep the hint and promise its processing in one transaction; a repeated event is returned as it is."""
     supported = event_name in SUPPORTED_EVENTS
     try:
         with transaction.atomic():
@@ -45,11 +45,11 @@ def receive_webhook(
                 status=WebhookStatus.RECEIVED if supported else WebhookStatus.IGNORED,
                 received_at=now,
             )
+            if supported:
+                enqueue("orders.tasks.process_webhook_event", event.pk)
+            return event
     except IntegrityError:
         return WebhookEvent.objects.get(provider=provider, event_id=event_id)
-    if supported:
-        enqueue("orders.tasks.process_webhook_event", event.pk)
-    return event
 
 
 def process_webhook_event(*, event_pk: int, now: datetime) -> str:

@@ -15,6 +15,7 @@ from django.urls import reverse
 from catalog.actions import import_products
 from catalog.models import Category, Product, Stock, StockMovement, Tag
 from tests.catalog.files import JEANS, SHIRT, write_file
+from tests.promises import Promises
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 
@@ -22,9 +23,9 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def catalogue(tmp_path: Path, sent_tasks: list[Any]) -> None:
+def catalogue(tmp_path: Path, sent: Promises) -> None:
     import_products(path=write_file(tmp_path, SHIRT, JEANS), now=NOW, demo_prices=True)
-    sent_tasks.clear()
+    sent.forget()
 
 
 @pytest.mark.parametrize(
@@ -56,7 +57,7 @@ def test_stock_and_movements_cannot_be_typed_in(catalogue: None, admin_client: C
 
 
 @pytest.mark.django_db(transaction=True)
-def test_products_are_retired_and_not_deleted(catalogue: None, admin_client: Client, sent_tasks: list[Any]) -> None:
+def test_products_are_retired_and_not_deleted(catalogue: None, admin_client: Client, sent: Promises) -> None:
     product = Product.objects.get(external_id="15970")
     address = reverse("admin:catalog_product_changelist")
 
@@ -67,11 +68,11 @@ def test_products_are_retired_and_not_deleted(catalogue: None, admin_client: Cli
     assert deleted.status_code == 403
     product.refresh_from_db()
     assert product.status == "retired"
-    assert sent_tasks == [("search.tasks.index_products", [[product.pk]])]
+    assert sent() == [("search.tasks.index_products", [product.pk])]
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_renamed_tag_has_its_products_indexed(catalogue: None, admin_client: Client, sent_tasks: list[Any]) -> None:
+def test_a_renamed_tag_has_its_products_indexed(catalogue: None, admin_client: Client, sent: Promises) -> None:
     tag = Tag.objects.get(name="Navy Blue")
 
     admin_client.post(
@@ -82,7 +83,7 @@ def test_a_renamed_tag_has_its_products_indexed(catalogue: None, admin_client: C
     assert tag.name == "Deep Blue"
     product = Product.objects.get(external_id="15970")
     assert product.version == 2
-    assert sent_tasks == [("search.tasks.index_products", [[product.pk]])]
+    assert sent() == [("search.tasks.index_products", [product.pk])]
 
 
 def product_form(product: Product, *pictures: bytes, **changes: Any) -> dict[str, Any]:
@@ -166,7 +167,7 @@ def test_a_picture_that_is_there_cannot_be_added_again(
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("way", ["page", "list"])
 def test_a_deleted_tag_has_its_products_indexed(
-    catalogue: None, admin_client: Client, sent_tasks: list[Any], way: str
+    catalogue: None, admin_client: Client, sent: Promises, way: str
 ) -> None:
     tag = Tag.objects.get(name="Navy Blue")
 
@@ -181,12 +182,12 @@ def test_a_deleted_tag_has_its_products_indexed(
     assert not Tag.objects.filter(pk=tag.pk).exists()
     product = Product.objects.get(external_id="15970")
     assert product.version == 2
-    assert sent_tasks == [("search.tasks.index_products", [[product.pk]])]
+    assert sent() == [("search.tasks.index_products", [product.pk])]
 
 
 @pytest.mark.django_db(transaction=True)
 def test_a_renamed_category_has_the_products_below_it_indexed(
-    catalogue: None, admin_client: Client, sent_tasks: list[Any]
+    catalogue: None, admin_client: Client, sent: Promises
 ) -> None:
     apparel = Category.objects.get(slug="apparel")
     address = reverse("admin:catalog_category_change", args=[apparel.pk])
@@ -198,12 +199,12 @@ def test_a_renamed_category_has_the_products_below_it_indexed(
     assert answer.status_code == 302, answer.content.decode()
     assert Category.objects.get(slug="apparel").name == "Clothes"
     products = list(Product.objects.order_by("pk").values_list("pk", flat=True))
-    assert sent_tasks == [("search.tasks.index_products", [products])]
+    assert sent() == [("search.tasks.index_products", products)]
 
 
 @pytest.mark.django_db(transaction=True)
 def test_a_category_that_is_dragged_has_the_products_below_it_indexed(
-    catalogue: None, admin_client: Client, sent_tasks: list[Any]
+    catalogue: None, admin_client: Client, sent: Promises
 ) -> None:
     shirts = Category.objects.get(slug="apparel--topwear--shirts")
     bottomwear = Category.objects.get(slug="apparel--bottomwear")
@@ -217,7 +218,7 @@ def test_a_category_that_is_dragged_has_the_products_below_it_indexed(
     shirts.refresh_from_db()
     assert shirts.path.startswith(Category.objects.get(slug="apparel--bottomwear").path)
     product = Product.objects.get(external_id="15970")
-    assert sent_tasks == [("search.tasks.index_products", [[product.pk]])]
+    assert sent() == [("search.tasks.index_products", [product.pk])]
 
 
 def test_a_category_with_products_below_it_is_not_deleted(catalogue: None, admin_client: Client) -> None:

@@ -16,6 +16,7 @@ from catalog.actions.variants import VariantSpec
 from catalog.feeds.fashion import UnreadableFile
 from catalog.models import Category, Price, PriceList, Product, Stock, StockMovement, Tag, Variant
 from tests.catalog.files import HEADER, JEANS, SHIRT, SHORTS, WATCH, write_file
+from tests.promises import Promises
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 SHIPPED = Path(__file__).resolve().parents[2] / "catalog" / "data" / "fashion_products.csv.gz"
@@ -69,18 +70,18 @@ def test_quotes_commas_and_empty_fields_are_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.django_db
-def test_a_second_run_changes_nothing(tmp_path: Path, sent_tasks: list[Any]) -> None:
+def test_a_second_run_changes_nothing(tmp_path: Path, sent: Promises) -> None:
     path = write_file(tmp_path, SHIRT, JEANS, WATCH, SHORTS, name="products.csv.gz")
     import_products(path=path, now=NOW, demo_prices=True)
     before = everything()
-    sent_tasks.clear()
+    sent.forget()
 
     report = import_products(path=path, now=datetime(2026, 11, 22, tzinfo=UTC), demo_prices=True)
 
     assert (report.created, report.changed, report.unchanged) == (0, 0, 4)
     assert (report.categories, report.tags, report.prices, report.receipts) == (0, 0, 0, 0)
     assert everything() == before
-    assert sent_tasks == []
+    assert sent() == []
 
 
 @pytest.mark.django_db
@@ -187,19 +188,19 @@ def test_demo_prices_follow_their_formula_and_stock_has_its_receipts(tmp_path: P
 
 
 @pytest.mark.django_db(transaction=True)
-def test_what_changed_is_announced_once(tmp_path: Path, sent_tasks: list[Any]) -> None:
+def test_what_changed_is_announced_once(tmp_path: Path, sent: Promises) -> None:
     import_products(path=write_file(tmp_path, SHIRT, JEANS), now=NOW)
     ids = dict(Product.objects.values_list("external_id", "pk"))
 
-    assert sent_tasks == [
-        ("search.tasks.index_products", [sorted(ids.values())]),
-        ("search.tasks.verify_index", []),
+    assert sent() == [
+        ("search.tasks.index_products", sorted(ids.values())),
+        ("search.tasks.verify_index",),
     ]
-    sent_tasks.clear()
+    sent.forget()
 
     import_products(path=write_file(tmp_path, SHIRT.replace("Turtle", "Tortoise"), JEANS), now=NOW)
 
-    assert sent_tasks == [("search.tasks.index_products", [[ids["15970"]]]), ("search.tasks.verify_index", [])]
+    assert sent() == [("search.tasks.index_products", [ids["15970"]]), ("search.tasks.verify_index",)]
 
 
 @pytest.mark.django_db

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import pytest
 from django.db import IntegrityError, transaction
@@ -16,14 +15,15 @@ from catalog.models import Category, Price, PriceList, Product, Stock, Tag, Vari
 from catalog.queries import default_price_list, price_of, prices_of, stock_of
 from myproject.states import TransitionRefused
 from tests.catalog.files import JEANS, SHIRT, WATCH, write_file
+from tests.promises import Promises
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 
 
 @pytest.fixture
-def products(tmp_path: Path, sent_tasks: list[Any]) -> dict[str, int]:
+def products(tmp_path: Path, sent: Promises) -> dict[str, int]:
     actions.import_products(path=write_file(tmp_path, SHIRT, JEANS, WATCH), now=NOW)
-    sent_tasks.clear()
+    sent.forget()
     return dict(Product.objects.values_list("external_id", "pk"))
 
 
@@ -32,7 +32,7 @@ def versions() -> dict[str, int]:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_retiring_raises_the_version_and_is_announced(products: dict[str, int], sent_tasks: list[Any]) -> None:
+def test_retiring_raises_the_version_and_is_announced(products: dict[str, int], sent: Promises) -> None:
     ids = [products["15970"], products["39386"]]
 
     changed = actions.change_product_status(product_ids=ids, target="retired", now=NOW)
@@ -40,36 +40,34 @@ def test_retiring_raises_the_version_and_is_announced(products: dict[str, int], 
 
     assert (changed, again) == (2, 0)
     assert versions() == {"15970": 2, "39386": 2, "59263": 1}
-    assert sent_tasks == [("search.tasks.index_products", [sorted(ids)])]
+    assert sent() == [("search.tasks.index_products", sorted(ids))]
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_step_the_table_does_not_have_changes_nothing(products: dict[str, int], sent_tasks: list[Any]) -> None:
+def test_a_step_the_table_does_not_have_changes_nothing(products: dict[str, int], sent: Promises) -> None:
     with pytest.raises(TransitionRefused):
         actions.change_product_status(product_ids=list(products.values()), target="draft", now=NOW)
 
     assert set(Product.objects.values_list("status", flat=True)) == {"active"}
     assert versions() == {"15970": 1, "39386": 1, "59263": 1}
-    assert sent_tasks == []
+    assert sent() == []
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_touched_category_counts_its_whole_subtree_as_changed(
-    products: dict[str, int], sent_tasks: list[Any]
-) -> None:
+def test_a_touched_category_counts_its_whole_subtree_as_changed(products: dict[str, int], sent: Promises) -> None:
     count = actions.touch_category(category_id=Category.objects.get(slug="apparel").pk, now=NOW)
 
     assert count == 2
     assert versions() == {"15970": 2, "39386": 2, "59263": 1}
-    assert sent_tasks == [("search.tasks.index_products", [sorted([products["15970"], products["39386"]])])]
+    assert sent() == [("search.tasks.index_products", sorted([products["15970"], products["39386"]]))]
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_touched_tag_counts_its_products_as_changed(products: dict[str, int], sent_tasks: list[Any]) -> None:
+def test_a_touched_tag_counts_its_products_as_changed(products: dict[str, int], sent: Promises) -> None:
     assert actions.touch_tag(tag_id=Tag.objects.get(name="Silver").pk, now=NOW) == 1
 
     assert versions() == {"15970": 1, "39386": 1, "59263": 2}
-    assert sent_tasks == [("search.tasks.index_products", [[products["59263"]]])]
+    assert sent() == [("search.tasks.index_products", [products["59263"]])]
 
 
 @pytest.mark.django_db

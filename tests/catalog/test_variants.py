@@ -11,6 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from catalog.actions import VariantSpec, ensure_variants
 from catalog.errors import InvalidSpecification
 from catalog.models import Product, Stock, Variant
+from tests.promises import Promises
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 
@@ -113,17 +114,19 @@ def test_what_the_database_cannot_hold_is_refused_before_anything_is_written(spe
 
 
 @pytest.mark.django_db(transaction=True)
-def test_new_products_are_announced_in_batches_when_the_transaction_commits(sent_tasks: list) -> None:
+def test_new_products_are_announced_in_batches_by_the_transaction_that_makes_them(sent: Promises) -> None:
     specs = [VariantSpec(sku=f"S{number}") for number in range(2_300)]
 
-    with transaction.atomic():
+    with pytest.raises(ZeroDivisionError), transaction.atomic():
         ensure_variants(specs=specs, source="retail", now=NOW)
-        assert sent_tasks == []
+        raise ZeroDivisionError
+    assert sent() == []
+    ensure_variants(specs=specs, source="retail", now=NOW)
     ensure_variants(specs=specs, source="retail", now=NOW)
 
-    assert [(name, len(args[0])) for name, args in sent_tasks] == [
+    assert [(name, len(ids)) for name, ids in sent()] == [
         ("search.tasks.index_products", 1_000),
         ("search.tasks.index_products", 1_000),
         ("search.tasks.index_products", 300),
     ]
-    assert sorted(pk for _, (ids,) in sent_tasks for pk in ids) == sorted(Product.objects.values_list("pk", flat=True))
+    assert sorted(pk for _, ids in sent() for pk in ids) == sorted(Product.objects.values_list("pk", flat=True))

@@ -159,6 +159,7 @@ def test_no_old_name_stands_for_two_tasks_and_none_for_another_old_name():
     assert not {old.target for old in aliases.OLD_TASKS} & set(names)
 
 
+@pytest.mark.django_db
 @pytest.mark.parametrize("old", aliases.OLD_TASKS, ids=lambda old: old.function)
 def test_every_old_name_is_registered_on_the_project(old):
     for name in old.names:

@@ -20,7 +20,7 @@ from tests.catalog.files import JEANS, SHIRT, SHORTS, WATCH, write_file
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 
 # MySQL's full-text index shows a row once its transaction has ended.
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("sent_tasks")]
+pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture

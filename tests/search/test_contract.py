@@ -18,7 +18,7 @@ NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 NO_FILTERS = Filters()
 
 # MySQL's full-text index shows a row once its transaction has ended.
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("sent_tasks")]
+pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture(params=sorted(BACKENDS))

@@ -16,6 +16,7 @@ from orders.actions.sweep import sweep_stuck_orders
 from orders.models import Account, CancellationRequest, LedgerEntry, Payment, Refund
 from orders.tasks import check_payment, check_refund, initiate_juspay_refund, process_webhook_event
 from tests.orders.factories import NOW
+from tests.promises import Promises
 from tests.sandbox.merchant import Sandbox
 
 TASKS: dict[str, Any] = {
@@ -63,7 +64,7 @@ def balance(account: str) -> int:
     return sum(LedgerEntry.objects.filter(account=account).values_list("amount_minor", flat=True))
 
 
-def sweep_and_work(sent: Callable[[], list[tuple[Any, ...]]], *, now: datetime | None = None) -> dict[str, int]:
+def sweep_and_work(sent: Promises, *, now: datetime | None = None) -> dict[str, int]:
     """Sweep when everything counts as stuck, and run what it enqueued as a worker would."""
     moment = now or NOW + timedelta(days=1)
     before = len(sent())

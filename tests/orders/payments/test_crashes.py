@@ -17,10 +17,10 @@ from orders.states import CancellationStatus, OrderStatus, PaymentStatus, Refund
 from orders.tasks import check_payment, check_refund, initiate_juspay_refund, process_webhook_event
 from tests.orders.factories import NOW
 from tests.orders.payments.refunds import accepted_by, balance, captured, plan, sweep_and_work
+from tests.promises import Promises
 from tests.sandbox.merchant import WINDOW, Sandbox
 
 Charged = Callable[..., Payment]
-Sent = Callable[[], list[tuple[Any, ...]]]
 
 
 class Killed(BaseException):
@@ -51,7 +51,7 @@ POINTS: dict[str, tuple[Any, str, Callable[[Any], Any], int]] = {
 
 @pytest.mark.parametrize("point", POINTS)
 def test_a_sender_that_dies_leaves_exactly_one_refund(
-    charged: Charged, provider: Sandbox, sent: Sent, monkeypatch: pytest.MonkeyPatch, point: str
+    charged: Charged, provider: Sandbox, sent: Promises, monkeypatch: pytest.MonkeyPatch, point: str
 ):
     payment = captured(charged, f"K{list(POINTS).index(point)}")
     refund = plan(payment, 510)
@@ -76,7 +76,7 @@ def test_a_sender_that_dies_leaves_exactly_one_refund(
 
 
 def test_a_settlement_that_dies_is_booked_by_the_next_look_up(
-    charged: Charged, provider: Sandbox, sent: Sent, monkeypatch: pytest.MonkeyPatch
+    charged: Charged, provider: Sandbox, sent: Promises, monkeypatch: pytest.MonkeyPatch
 ):
     payment = captured(charged, "K8")
     refund = plan(payment, 510)
@@ -97,7 +97,7 @@ def test_a_settlement_that_dies_is_booked_by_the_next_look_up(
     assert Cancellation.objects.get().status == CancellationStatus.COMPLETED
 
 
-def test_messages_that_were_lost_on_the_way_are_sent_by_the_sweep(charged: Charged, provider: Sandbox, sent: Sent):
+def test_messages_that_were_lost_on_the_way_are_sent_by_the_sweep(charged: Charged, provider: Sandbox, sent: Promises):
     """The webhook never came, the refund's message was lost, its webhook never came either."""
     payment = charged("K9")
 
@@ -116,7 +116,7 @@ def test_messages_that_were_lost_on_the_way_are_sent_by_the_sweep(charged: Charg
     assert accepted_by(provider, payment) == ["5.10"]
 
 
-def test_a_webhook_whose_worker_died_is_processed_by_the_sweep(charged: Charged, provider: Sandbox, sent: Sent):
+def test_a_webhook_whose_worker_died_is_processed_by_the_sweep(charged: Charged, provider: Sandbox, sent: Promises):
     payment = charged("K10")
     event = WebhookEvent.objects.create(
         provider="juspay",
@@ -135,7 +135,7 @@ def test_a_webhook_whose_worker_died_is_processed_by_the_sweep(charged: Charged,
 
 
 def test_a_bank_that_always_refuses_is_tried_four_times_and_then_left_to_people(
-    charged: Charged, provider: Sandbox, sent: Sent
+    charged: Charged, provider: Sandbox, sent: Promises
 ):
     payment = captured(charged, "R-NEVER")
     refund = plan(payment, 510)
@@ -154,7 +154,7 @@ def test_a_bank_that_always_refuses_is_tried_four_times_and_then_left_to_people(
     assert balance("refunds_payable") == -510
 
 
-def test_every_task_delivered_twice_changes_nothing(charged: Charged, provider: Sandbox, sent: Sent):
+def test_every_task_delivered_twice_changes_nothing(charged: Charged, provider: Sandbox, sent: Promises):
     payment = charged("K11")
     event = WebhookEvent.objects.create(
         provider="juspay",

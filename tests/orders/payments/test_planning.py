@@ -16,10 +16,10 @@ from orders.models import LedgerTransaction, Order, Payment, Refund
 from orders.states import RefundStatus
 from tests.orders.factories import NOW
 from tests.orders.payments.refunds import accepted_by, captured, plan
+from tests.promises import Promises
 from tests.sandbox.merchant import Sandbox
 
 Charged = Callable[..., Payment]
-Sent = Callable[[], list[tuple[Any, ...]]]
 
 
 def test_a_request_id_follows_from_cancellation_sequence_and_attempt(charged: Charged):
@@ -33,7 +33,7 @@ def test_a_request_id_follows_from_cancellation_sequence_and_attempt(charged: Ch
     assert all(len(one) == 20 and one.isalnum() for one in ids)
 
 
-def test_planning_reserves_the_amount_and_calls_nobody(charged: Charged, provider: Sandbox, sent: Sent):
+def test_planning_reserves_the_amount_and_calls_nobody(charged: Charged, provider: Sandbox, sent: Promises):
     payment = captured(charged, "P2")
     before = len(sent())
 
@@ -61,7 +61,9 @@ def test_refunds_never_exceed_what_was_captured(charged: Charged, provider: Sand
     assert Refund.objects.count() == 1
 
 
-def test_a_zero_amount_is_settled_at_once_without_a_call(charged: Charged, sent: Sent, monkeypatch: pytest.MonkeyPatch):
+def test_a_zero_amount_is_settled_at_once_without_a_call(
+    charged: Charged, sent: Promises, monkeypatch: pytest.MonkeyPatch
+):
     payment = captured(charged, "P4")
     before = len(sent())
     monkeypatch.setattr(JuspayGateway, "create_refund", lambda *_, **__: pytest.fail("called"))
@@ -75,7 +77,7 @@ def test_a_zero_amount_is_settled_at_once_without_a_call(charged: Charged, sent:
     assert not LedgerTransaction.objects.filter(kind="refund").exists()
 
 
-def test_an_order_that_was_never_paid_gets_nothing_back(order_of: Callable[..., Order], sent: Sent):
+def test_an_order_that_was_never_paid_gets_nothing_back(order_of: Callable[..., Order], sent: Promises):
     order = order_of("P5")
     payment = Payment(order=order)
 

@@ -24,10 +24,10 @@ from orders.models import Cancellation, LedgerTransaction, OrderEvent, Payment, 
 from orders.states import CancellationStatus, RefundStatus
 from tests.orders.factories import NOW
 from tests.orders.payments.refunds import accepted_by, balance, captured, plan
+from tests.promises import Promises
 from tests.sandbox.merchant import WINDOW, Sandbox
 
 Charged = Callable[..., Payment]
-Sent = Callable[[], list[tuple[Any, ...]]]
 LATER = NOW + timedelta(minutes=5)
 
 
@@ -149,7 +149,9 @@ def test_a_duplicate_that_is_our_own_is_found_and_not_sent_again(
     assert accepted_by(provider, payment) == ["5.10"]
 
 
-def test_a_refund_that_the_provider_refuses_fails_and_frees_its_amount(charged: Charged, provider: Sandbox, sent: Sent):
+def test_a_refund_that_the_provider_refuses_fails_and_frees_its_amount(
+    charged: Charged, provider: Sandbox, sent: Promises
+):
     payment = captured(charged, "R5")
     provider.refund(payment.provider_order_id, "15.00")  # somebody refunded by hand in the provider's dashboard
     refund = plan(payment, 510)
@@ -177,7 +179,7 @@ def test_wrong_credentials_leave_the_refund_planned(charged: Charged, provider: 
     assert refund.status == RefundStatus.PLANNED
 
 
-def test_a_failed_refund_is_planned_again_under_a_new_id(charged: Charged, provider: Sandbox, sent: Sent):
+def test_a_failed_refund_is_planned_again_under_a_new_id(charged: Charged, provider: Sandbox, sent: Promises):
     payment = captured(charged, "R-FAIL")
     refund = plan(payment, 510)
     send(refund)

@@ -25,11 +25,11 @@ from orders.models import CancellationRequest, LedgerEntry, LedgerTransaction, O
 from orders.states import OrderStatus, PaymentStatus, RefundStatus
 from tests.orders.factories import NOW
 from tests.orders.payments.conftest import customer_presses
+from tests.promises import Promises
 from tests.sandbox.merchant import Sandbox
 
 OrderOf = Callable[..., Order]
 Charged = Callable[..., Payment]
-Sent = Callable[[], list[tuple[Any, ...]]]
 
 
 def ledger(key: str) -> list[tuple[str, int]]:
@@ -74,7 +74,7 @@ def open_payment(order_of: OrderOf) -> Callable[..., Payment]:
     return make
 
 
-def test_a_charged_payment_is_captured_booked_and_the_order_goes_on(charged: Charged, sent: Sent):
+def test_a_charged_payment_is_captured_booked_and_the_order_goes_on(charged: Charged, sent: Promises):
     payment = charged("C1")
 
     settled = settle_payment(payment_id=payment.pk, now=NOW)
@@ -88,7 +88,7 @@ def test_a_charged_payment_is_captured_booked_and_the_order_goes_on(charged: Cha
     assert events == [("payment.captured", "task"), ("order.paid", "task")]
 
 
-def test_the_second_time_nothing_changes(charged: Charged, sent: Sent):
+def test_the_second_time_nothing_changes(charged: Charged, sent: Promises):
     payment = charged("C2")
     settle_payment(payment_id=payment.pk, now=NOW)
     rows = (OrderEvent.objects.count(), LedgerTransaction.objects.count())
@@ -108,7 +108,7 @@ def test_a_webhook_before_the_sessions_answer_is_no_harm(open_payment: Callable[
 
 @pytest.mark.parametrize("outcome", [OrderOutcome.OPEN, OrderOutcome.FAILED])
 def test_an_older_answer_after_the_capture_is_no_harm(
-    open_payment: Callable[..., Payment], sent: Sent, outcome: OrderOutcome
+    open_payment: Callable[..., Payment], sent: Promises, outcome: OrderOutcome
 ):
     payment = open_payment()
     apply(payment)
@@ -121,7 +121,7 @@ def test_an_older_answer_after_the_capture_is_no_harm(
 
 
 def test_a_failed_payment_fails_and_nothing_is_booked(
-    charged: Charged, order_of: OrderOf, provider: Sandbox, sent: Sent
+    charged: Charged, order_of: OrderOf, provider: Sandbox, sent: Promises
 ):
     payment = start_payment(order_id=order_of("DECLINED").pk, actor="user:1", now=NOW)
     customer_presses(payment, "decline")
@@ -148,7 +148,7 @@ def test_money_that_comes_after_we_gave_up_counts(open_payment: Callable[..., Pa
 
 @pytest.mark.parametrize("changes", [{"amount_minor": 1529}, {"amount_minor": 1531}, {"currency": "INR"}])
 def test_another_amount_or_currency_books_nothing_and_tells_the_operator_once(
-    open_payment: Callable[..., Payment], sent: Sent, changes: dict[str, Any]
+    open_payment: Callable[..., Payment], sent: Promises, changes: dict[str, Any]
 ):
     payment = open_payment()
 
@@ -166,7 +166,7 @@ def test_another_amount_or_currency_books_nothing_and_tells_the_operator_once(
 
 
 def test_captured_money_that_the_provider_gave_back_is_noted_once_and_not_booked(
-    open_payment: Callable[..., Payment], sent: Sent
+    open_payment: Callable[..., Payment], sent: Promises
 ):
     payment = open_payment()
     apply(payment)
@@ -181,7 +181,7 @@ def test_captured_money_that_the_provider_gave_back_is_noted_once_and_not_booked
     assert Refund.objects.count() == 0
 
 
-def test_an_open_payment_is_asked_for_a_day_and_then_given_up(order_of: OrderOf, provider: Sandbox, sent: Sent):
+def test_an_open_payment_is_asked_for_a_day_and_then_given_up(order_of: OrderOf, provider: Sandbox, sent: Promises):
     payment = start_payment(order_id=order_of("LEFT").pk, actor="user:1", now=NOW)
     customer_presses(payment, "abandon")
     created = payment.created_at
@@ -196,7 +196,7 @@ def test_an_open_payment_is_asked_for_a_day_and_then_given_up(order_of: OrderOf,
 
 
 @pytest.mark.parametrize("number", ["O-503", "O-HALF"])
-def test_a_look_up_that_failed_moves_nothing_and_is_tried_again(charged: Charged, sent: Sent, number: str):
+def test_a_look_up_that_failed_moves_nothing_and_is_tried_again(charged: Charged, sent: Promises, number: str):
     payment = charged(number)
 
     with pytest.raises(RetryableError):
@@ -232,7 +232,7 @@ def test_the_order_is_locked_before_its_payment_and_both_before_anything_is_writ
     assert len(verbs) <= 10
 
 
-def test_a_capture_on_a_cancelled_order_goes_back(open_payment: Callable[..., Payment], sent: Sent):
+def test_a_capture_on_a_cancelled_order_goes_back(open_payment: Callable[..., Payment], sent: Promises):
     payment = open_payment()
     with transaction.atomic():
         move(payment.order, OrderStatus.CANCELLED, actor="test", now=NOW)
@@ -250,7 +250,7 @@ def test_a_capture_on_a_cancelled_order_goes_back(open_payment: Callable[..., Pa
     assert sent() == [("orders.tasks.initiate_juspay_refund", payment.order_id, "15.30", reason)]
 
 
-def test_a_capture_of_more_than_is_left_sends_the_rest_back(open_payment: Callable[..., Payment], sent: Sent):
+def test_a_capture_of_more_than_is_left_sends_the_rest_back(open_payment: Callable[..., Payment], sent: Promises):
     payment = open_payment()
     cancel_units(payment.order, 510)
 
@@ -261,7 +261,7 @@ def test_a_capture_of_more_than_is_left_sends_the_rest_back(open_payment: Callab
 
 
 def test_a_cancellation_that_was_only_asked_for_sends_nothing_back_yet(
-    open_payment: Callable[..., Payment], sent: Sent
+    open_payment: Callable[..., Payment], sent: Promises
 ):
     payment = open_payment()
     cancel_units(payment.order, 510, carried_out=False)

@@ -20,10 +20,10 @@ from orders.models import Cancellation, CancellationRequest, Order, Payment, Ref
 from orders.states import OrderStatus, PaymentStatus, RefundStatus
 from orders.tasks import sweep_stuck_orders as sweep_task
 from tests.orders.factories import NOW
+from tests.promises import Promises
 
 pytestmark = pytest.mark.django_db
 
-Sent = Callable[[], list[tuple[Any, ...]]]
 NOTHING = {step.kind: 0 for step in STEPS}
 EARLY, LATE = NOW + timedelta(seconds=59), NOW + timedelta(seconds=60)
 
@@ -79,19 +79,19 @@ def make_refund(order: Order, status: str, number: str = "C1", **changes: Any) -
     return touch(refund, **changes)
 
 
-def swept(sent: Sent, now: datetime) -> tuple[dict[str, int], list[tuple[Any, ...]]]:
+def swept(sent: Promises, now: datetime) -> tuple[dict[str, int], list[tuple[Any, ...]]]:
     before = len(sent())
     counts = sweep_stuck_orders(now=now)
     return {kind: count for kind, count in counts.items() if count}, sent()[before:]
 
 
-def test_when_nothing_is_stuck_nothing_is_enqueued(order: Order, sent: Sent):
+def test_when_nothing_is_stuck_nothing_is_enqueued(order: Order, sent: Promises):
     assert sweep_stuck_orders(now=NOW + timedelta(days=1)) == NOTHING
     assert sent() == []
 
 
 @pytest.mark.parametrize("status", [PaymentStatus.CREATED, PaymentStatus.PENDING])
-def test_an_open_payment_is_asked_about(order: Order, sent: Sent, status: str):
+def test_an_open_payment_is_asked_about(order: Order, sent: Promises, status: str):
     payment = make_payment(order, status)
 
     assert swept(sent, EARLY) == ({}, [])
@@ -99,19 +99,19 @@ def test_an_open_payment_is_asked_about(order: Order, sent: Sent, status: str):
 
 
 @pytest.mark.parametrize("status", [PaymentStatus.CAPTURED, PaymentStatus.FAILED, PaymentStatus.ABANDONED])
-def test_a_payment_that_ended_is_left_alone(order: Order, sent: Sent, status: str):
+def test_a_payment_that_ended_is_left_alone(order: Order, sent: Promises, status: str):
     make_payment(order, status)
 
     assert swept(sent, NOW + timedelta(days=1)) == ({}, [])
 
 
-def test_a_mismatch_is_left_to_the_operator(order: Order, sent: Sent):
+def test_a_mismatch_is_left_to_the_operator(order: Order, sent: Promises):
     make_payment(order, PaymentStatus.PENDING, failure_reason=MISMATCH)
 
     assert swept(sent, NOW + timedelta(days=1)) == ({}, [])
 
 
-def test_what_is_open_for_long_is_asked_about_seldom(order: Order, sent: Sent):
+def test_what_is_open_for_long_is_asked_about_seldom(order: Order, sent: Promises):
     payment = make_payment(order, PaymentStatus.PENDING)
     touch(payment, created_at=NOW - timedelta(hours=2))
 
@@ -119,7 +119,7 @@ def test_what_is_open_for_long_is_asked_about_seldom(order: Order, sent: Sent):
     assert swept(sent, NOW + timedelta(minutes=15))[0] == {"payments": 1}
 
 
-def test_a_webhook_that_was_received_is_processed(sent: Sent):
+def test_a_webhook_that_was_received_is_processed(sent: Promises):
     event = WebhookEvent.objects.create(
         provider="juspay", event_id="e1", event_name="ORDER_SUCCEEDED", provider_order_id="P1", received_at=NOW
     )
@@ -129,7 +129,7 @@ def test_a_webhook_that_was_received_is_processed(sent: Sent):
     assert swept(sent, LATE) == ({"webhooks": 1}, [("orders.tasks.process_webhook_event", event.pk)])
 
 
-def test_a_paid_order_is_processed_and_a_waiting_one_is_not(order: Order, sent: Sent):
+def test_a_paid_order_is_processed_and_a_waiting_one_is_not(order: Order, sent: Promises):
     assert swept(sent, LATE) == ({}, [])
     touch(order, status=OrderStatus.PAID, paid_at=NOW)
 
@@ -139,7 +139,7 @@ def test_a_paid_order_is_processed_and_a_waiting_one_is_not(order: Order, sent: 
     assert order.version == version + 1
 
 
-def test_an_order_that_costs_nothing_is_paid(order: Order, sent: Sent):
+def test_an_order_that_costs_nothing_is_paid(order: Order, sent: Promises):
     touch(order, total_minor=0)
 
     counts, calls = swept(sent, LATE)
@@ -149,7 +149,7 @@ def test_an_order_that_costs_nothing_is_paid(order: Order, sent: Sent):
     assert (counts, calls) == ({"free_orders": 1}, [("orders.tasks.process_order", order.pk)])
 
 
-def test_an_order_whose_cancellation_left_nothing_to_pay_is_paid(order: Order, sent: Sent):
+def test_an_order_whose_cancellation_left_nothing_to_pay_is_paid(order: Order, sent: Promises):
     touch(order, cancelled_minor=1530)
 
     counts, calls = swept(sent, LATE)
@@ -159,7 +159,7 @@ def test_an_order_whose_cancellation_left_nothing_to_pay_is_paid(order: Order, s
     assert (counts, calls) == ({"free_orders": 1}, [("orders.tasks.process_order", order.pk)])
 
 
-def test_an_order_that_is_being_cancelled_is_not_paid_before_that(order: Order, sent: Sent):
+def test_an_order_that_is_being_cancelled_is_not_paid_before_that(order: Order, sent: Promises):
     touch(order, cancelled_minor=1530)
     make_cancellation(order, "C1", "requested")
 
@@ -169,7 +169,7 @@ def test_an_order_that_is_being_cancelled_is_not_paid_before_that(order: Order, 
     assert order.status == OrderStatus.PENDING_PAYMENT
 
 
-def test_webhooks_that_fail_every_time_do_not_hide_later_ones(sent: Sent, monkeypatch: pytest.MonkeyPatch):
+def test_webhooks_that_fail_every_time_do_not_hide_later_ones(sent: Promises, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(sweep, "BATCH", 2)
     events = [
         touch(
@@ -187,7 +187,7 @@ def test_webhooks_that_fail_every_time_do_not_hide_later_ones(sent: Sent, monkey
     assert taken == [[events[0].pk, events[1].pk], [events[2].pk], []]
 
 
-def test_a_webhook_that_fails_for_an_hour_is_tried_every_quarter(sent: Sent):
+def test_a_webhook_that_fails_for_an_hour_is_tried_every_quarter(sent: Promises):
     event = WebhookEvent.objects.create(
         provider="juspay", event_id="e1", event_name="ORDER_SUCCEEDED", received_at=NOW - timedelta(hours=2)
     )
@@ -197,7 +197,7 @@ def test_a_webhook_that_fails_for_an_hour_is_tried_every_quarter(sent: Sent):
     assert swept(sent, NOW + timedelta(minutes=15))[0] == {"webhooks": 1}
 
 
-def test_a_cancellation_that_cannot_be_carried_out_is_tried_every_quarter(order: Order, sent: Sent):
+def test_a_cancellation_that_cannot_be_carried_out_is_tried_every_quarter(order: Order, sent: Promises):
     cancellation = make_cancellation(order, "C1", "requested")
     touch(cancellation, created_at=NOW - timedelta(hours=2))
 
@@ -205,7 +205,7 @@ def test_a_cancellation_that_cannot_be_carried_out_is_tried_every_quarter(order:
     assert swept(sent, NOW + timedelta(minutes=15))[0] == {"cancellations": 1}
 
 
-def test_the_cancellations_of_an_order_are_one_task(order: Order, sent: Sent):
+def test_the_cancellations_of_an_order_are_one_task(order: Order, sent: Promises):
     make_cancellation(order, "C1", "requested")
     make_cancellation(order, "C2", "requested")
     make_cancellation(order, "C3", "processed")
@@ -213,7 +213,7 @@ def test_the_cancellations_of_an_order_are_one_task(order: Order, sent: Sent):
     assert swept(sent, LATE) == ({"cancellations": 2}, [("orders.tasks.process_order_cancellation", order.pk)])
 
 
-def test_a_planned_refund_is_sent_by_its_task(order: Order, sent: Sent):
+def test_a_planned_refund_is_sent_by_its_task(order: Order, sent: Promises):
     make_refund(order, RefundStatus.PLANNED)
 
     assert swept(sent, EARLY) == ({}, [])
@@ -222,14 +222,14 @@ def test_a_planned_refund_is_sent_by_its_task(order: Order, sent: Sent):
 
 
 @pytest.mark.parametrize("status", [RefundStatus.SENDING, RefundStatus.UNKNOWN, RefundStatus.PENDING])
-def test_a_refund_that_was_sent_is_asked_about(order: Order, sent: Sent, status: str):
+def test_a_refund_that_was_sent_is_asked_about(order: Order, sent: Promises, status: str):
     refund = make_refund(order, status)
 
     assert swept(sent, EARLY) == ({}, [])
     assert swept(sent, LATE) == ({"sent_refunds": 1}, [("orders.tasks.check_refund", refund.pk)])
 
 
-def test_a_refund_in_review_is_asked_about_once_an_hour(order: Order, sent: Sent):
+def test_a_refund_in_review_is_asked_about_once_an_hour(order: Order, sent: Promises):
     refund = make_refund(order, RefundStatus.MANUAL_REVIEW)
 
     assert swept(sent, NOW + timedelta(minutes=59)) == ({}, [])
@@ -237,7 +237,7 @@ def test_a_refund_in_review_is_asked_about_once_an_hour(order: Order, sent: Sent
     assert swept(sent, hour) == ({"refunds_in_review": 1}, [("orders.tasks.check_refund", refund.pk)])
 
 
-def test_a_failed_refund_is_planned_again_after_five_minutes(order: Order, sent: Sent):
+def test_a_failed_refund_is_planned_again_after_five_minutes(order: Order, sent: Promises):
     refund = make_refund(order, RefundStatus.FAILED)
 
     assert swept(sent, NOW + timedelta(minutes=4)) == ({}, [])
@@ -250,7 +250,7 @@ def test_a_failed_refund_is_planned_again_after_five_minutes(order: Order, sent:
 
 
 @pytest.mark.parametrize("changes", [{"attempt": 4}, {"failure_reason": "refused: 400"}])
-def test_a_refund_that_failed_for_good_is_left_to_people(order: Order, sent: Sent, changes: dict[str, Any]):
+def test_a_refund_that_failed_for_good_is_left_to_people(order: Order, sent: Promises, changes: dict[str, Any]):
     refund = make_refund(order, RefundStatus.FAILED, **changes)
 
     assert swept(sent, NOW + timedelta(days=1)) == ({}, [])
@@ -258,13 +258,13 @@ def test_a_refund_that_failed_for_good_is_left_to_people(order: Order, sent: Sen
     assert refund.status == RefundStatus.FAILED
 
 
-def test_a_settled_refund_is_left_alone(order: Order, sent: Sent):
+def test_a_settled_refund_is_left_alone(order: Order, sent: Promises):
     make_refund(order, RefundStatus.SETTLED)
 
     assert swept(sent, NOW + timedelta(days=1)) == ({}, [])
 
 
-def test_a_message_that_was_not_delivered_is(sent: Sent):
+def test_a_message_that_was_not_delivered_is(sent: Promises):
     message = Message.objects.create(
         business_event="e", channel="mail", recipient="a@example.com", template="t", message_id="m"
     )
@@ -275,7 +275,7 @@ def test_a_message_that_was_not_delivered_is(sent: Sent):
     assert (counts, calls) == ({"messages": 1}, [("notifications.tasks.deliver_message", message.pk)])
 
 
-def test_what_was_taken_up_rests_until_it_is_stuck_again(order: Order, sent: Sent):
+def test_what_was_taken_up_rests_until_it_is_stuck_again(order: Order, sent: Promises):
     make_payment(order, PaymentStatus.PENDING)
     make_refund(order, RefundStatus.PENDING)
     swept(sent, LATE)
@@ -284,7 +284,7 @@ def test_what_was_taken_up_rests_until_it_is_stuck_again(order: Order, sent: Sen
     assert swept(sent, LATE + timedelta(seconds=60))[0] == {"payments": 1, "sent_refunds": 1}
 
 
-def test_the_oldest_come_first_and_no_more_than_a_batch(order: Order, sent: Sent, monkeypatch: pytest.MonkeyPatch):
+def test_the_oldest_come_first_and_no_more_than_a_batch(order: Order, sent: Promises, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(sweep, "BATCH", 2)
     payments = [
         touch(make_payment(order, PaymentStatus.PENDING, number), NOW - timedelta(seconds=number))
@@ -297,7 +297,7 @@ def test_the_oldest_come_first_and_no_more_than_a_batch(order: Order, sent: Sent
     assert second[1] == [("orders.tasks.check_payment", payments[0].pk)]
 
 
-def test_without_patience_everything_is_taken_up_at_once(order: Order, sent: Sent, settings: Any):
+def test_without_patience_everything_is_taken_up_at_once(order: Order, sent: Promises, settings: Any):
     settings.SWEEP_AFTER = 0
     make_payment(order, PaymentStatus.PENDING)
     make_refund(order, RefundStatus.MANUAL_REVIEW)
@@ -305,7 +305,7 @@ def test_without_patience_everything_is_taken_up_at_once(order: Order, sent: Sen
     assert swept(sent, NOW)[0] == {"payments": 1, "refunds_in_review": 1}
 
 
-def test_a_row_that_cannot_be_helped_does_not_stop_the_others(order: Order, sent: Sent):
+def test_a_row_that_cannot_be_helped_does_not_stop_the_others(order: Order, sent: Promises):
     make_refund(order, RefundStatus.FAILED, "C1")
     Payment.objects.update(refund_planned_minor=1530)  # nothing is left for another attempt
     make_refund(order, RefundStatus.PENDING, "C2")
@@ -318,7 +318,7 @@ def test_a_row_that_cannot_be_helped_does_not_stop_the_others(order: Order, sent
 
 
 def test_a_refund_that_breaks_is_logged_and_the_others_are_planned(
-    order: Order, sent: Sent, monkeypatch: pytest.MonkeyPatch
+    order: Order, sent: Promises, monkeypatch: pytest.MonkeyPatch
 ):
     bad, good = make_refund(order, RefundStatus.FAILED, "C1"), make_refund(order, RefundStatus.FAILED, "C2")
     retry = sweep.retry_refund
@@ -347,7 +347,7 @@ def test_an_idle_sweep_costs_one_search_per_status(django_assert_num_queries: An
 
 
 @pytest.mark.sqlite
-def test_every_search_walks_an_index(sent: Sent):
+def test_every_search_walks_an_index(sent: Promises):
     with CaptureQueriesContext(connection) as queries:
         sweep_stuck_orders(now=NOW)
 
@@ -362,7 +362,7 @@ def test_every_search_walks_an_index(sent: Sent):
         assert not plan.startswith("SCAN"), f"{query['sql']}\n{plan}"
 
 
-def test_the_command_prints_what_was_taken_up(order: Order, sent: Sent):
+def test_the_command_prints_what_was_taken_up(order: Order, sent: Promises):
     make_payment(order, PaymentStatus.PENDING, updated_at=NOW - timedelta(days=1))
     output = StringIO()
 
@@ -373,7 +373,7 @@ def test_the_command_prints_what_was_taken_up(order: Order, sent: Sent):
     assert lines["payments"] == "1"
 
 
-def test_the_task_returns_counts_per_kind(sent: Sent):
+def test_the_task_returns_counts_per_kind(sent: Promises):
     assert sweep_task.run() == NOTHING
 
 

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from celery.app.task import Task
 from celery.exceptions import Retry
-from django.db import OperationalError
 
 from myproject.errors import RetryableError, TerminalError, UnknownOutcomeError
 from myproject.states import TransitionLost
@@ -46,7 +45,7 @@ def test_the_pause_that_the_provider_asks_for_wins(monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.parametrize(
     "error",
-    [RetryableError("x"), UnknownOutcomeError("x"), TransitionLost("x"), OperationalError("x")],
+    [RetryableError("x"), UnknownOutcomeError("x"), TransitionLost("x")],
 )
 def test_what_may_work_later_is_tried_again_with_backoff(
     monkeypatch: pytest.MonkeyPatch, retried: list[dict[str, Any]], error: Exception
