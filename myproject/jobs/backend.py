@@ -131,7 +131,6 @@ class JobBackend(WaitsOnRows, ChordsInRows):
                 traceback=trace,
                 worker=request.get("hostname"),
             )
-            transaction.on_commit(lambda: notify.tell(self.app, task_id))
         hit("fail.after")
 
     def mark_as_revoked(
@@ -155,7 +154,6 @@ class JobBackend(WaitsOnRows, ChordsInRows):
                 super().mark_as_revoked(task_id, reason, of_row, True, state)
             keys.release_unique(task_id)
             ledger.record(task_id, EventKind.CANCELLED, epoch=row.epoch, attempts=row.attempts, error=reason or None)
-            transaction.on_commit(lambda: notify.tell(self.app, task_id))
 
     def mark_as_retry(
         self, task_id: str, exc: BaseException, traceback: Any = None, request: Any = None, store_result: bool = True,
@@ -173,8 +171,12 @@ class JobBackend(WaitsOnRows, ChordsInRows):
         """Store a state, and tell whoever waits for its end once that is committed."""
         stored = super().store_result(task_id, result, state, *args, **kwargs)
         if state in states.READY_STATES:
-            transaction.on_commit(lambda: notify.tell(self.app, task_id))
+            self.tell_on_commit(task_id)
         return stored
+
+    def tell_on_commit(self, task_id: str) -> None:
+        """Wake whoever waits for a job, once its outcome is committed."""
+        transaction.on_commit(partial(notify.tell, self.app, task_id))
 
     # --- what a failure means to others
 

@@ -8,17 +8,14 @@ celery.app.trace.build_tracer, celery.canvas (Celery 5.7), held by tests/contrac
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import wraps
 from typing import Any
 
 from celery import canvas
-from django.db import transaction
 
-from myproject.jobs.chords import with_results
-from myproject.jobs.models import Job, JobEvent
+from myproject.jobs.atomic_canvas import install
+from myproject.jobs.chords import WORKFLOW_CANCELLED, is_cancelled
 
-__all__ = ["dispatch", "install", "is_cancelled", "with_results"]
+__all__ = ["WORKFLOW_CANCELLED", "dispatch", "install", "is_cancelled"]
 
 
 def dispatch(task: Any, request: Any, retval: Any) -> None:
@@ -38,47 +35,14 @@ def dispatch(task: Any, request: Any, retval: Any) -> None:
         "root_id": root_id,
         "priority": (request.delivery_info or {}).get("priority") if inherits else None,
     }
-    linked = [canvas.maybe_signature(signature, app=task.app) for signature in request.callbacks or ()]
+    linked: list[Any] = [canvas.maybe_signature(signature, app=task.app) for signature in request.callbacks or ()]
     if len(linked) > 1:
         # Groups are sent by themselves, everything else as one group, so that no child is noted twice.
-        groups = [signature for signature in linked if isinstance(signature, canvas.group)]
+        groups: list[Any] = [signature for signature in linked if isinstance(signature, canvas.group)]
         others = [signature for signature in linked if not isinstance(signature, canvas.group)]
         linked = [*groups, *([canvas.group(others, app=task.app)] if others else [])]
     for signature in linked:
         signature.apply_async((retval,), **options)
     if request.chain:
-        following = canvas.maybe_signature(request.chain[-1], app=task.app)
+        following: Any = canvas.maybe_signature(request.chain[-1], app=task.app)
         following.apply_async((retval,), chain=request.chain[:-1], **options)
-
-
-def is_cancelled(root_id: str) -> bool:
-    """Tell whether the workflow that began with this job was cancelled as a whole, in its present life."""
-    cancelled = JobEvent.objects.filter(job_id=root_id, kind=WORKFLOW_CANCELLED)
-    return cancelled.filter(epoch__in=Job.objects.filter(id=root_id).values("epoch")).exists()
-
-
-#: The kind of the event, on the workflow's first job, that ends a whole workflow.
-WORKFLOW_CANCELLED = "cancelled_workflow"
-
-
-def install() -> None:
-    """Make each call of a group, a chain or a chord one transaction, for apps whose results are rows.
-
-    They send their members one after the other. Without a transaction around them a process that dies in between
-    leaves a chord that can never be complete.
-    """
-    for kind in (canvas.group, canvas._chain, canvas._chord):
-        if not hasattr(kind.apply_async, "__wrapped__"):
-            kind.apply_async = _in_one_transaction(kind.apply_async)
-
-
-def _in_one_transaction(method: Callable[..., Any]) -> Callable[..., Any]:
-    @wraps(method)
-    def apply_async(self: Any, *args: Any, **kwargs: Any) -> Any:
-        app = self.app
-        if app.conf.task_always_eager or not getattr(app.backend, "keeps_rows", False):
-            return method(self, *args, **kwargs)
-        with transaction.atomic():
-            return method(self, *args, **kwargs)
-
-    return apply_async

@@ -19,8 +19,9 @@ import structlog
 from celery import canvas, states
 from celery.app.task import Context
 from celery.backends import base
+from celery.exceptions import TaskRevokedError
 from celery.result import GroupResult
-from celery.utils.functional import _regen
+from celery.utils import functional
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections, transaction
 from django.db.models import F
 from kombu.utils.json import dumps, loads
@@ -28,11 +29,12 @@ from kombu.utils.json import dumps, loads
 from myproject.jobs.errors import is_passing
 from myproject.jobs.failpoints import hit
 from myproject.jobs.ledger import dialect, execute
-from myproject.jobs.models import Chord, ChordPart
+from myproject.jobs.models import Chord, ChordPart, Job, JobEvent
 from myproject.jobs.outcomes import OutcomesInRows
 
 logger = structlog.get_logger(__name__)
 
+Regen: Any = functional._regen  # type: ignore[attr-defined]
 create_chord_error: Any = base._create_chord_error_with_cause  # type: ignore[attr-defined]
 
 #: Characters of a body that every part's message may repeat; a plain task's signature has about 400.
@@ -43,6 +45,8 @@ CARRIED_RESULTS = 65_536
 RESULTS_OF = "job_results_of_chord"
 #: The option of a signature that stands for a body which is kept with its chord.
 KEPT_BODY = "job_kept_body"
+#: The kind of the event, on the workflow's first job, that ends a whole workflow.
+WORKFLOW_CANCELLED = "cancelled_workflow"
 #: How the text of a part that succeeded begins.
 SUCCEEDED = '["SUCCESS"'
 
@@ -62,7 +66,7 @@ class ChordsInRows(OutcomesInRows):
         """Note the order of the header's results, and the body when it is large. Called before the parts are sent."""
         group_id, results = header_result_args
         # A header that is a generator must not be used up here; its parts then stand in the order of their index.
-        order = None if isinstance(results, _regen) else [_outline(result) for result in results]
+        order = None if isinstance(results, Regen) else [_outline(result) for result in results]
         kept: dict[str, Any] = {"order": order, "body": {"id": body.id, "task": body.task}}
         if len(dumps(body)) > REPEATED_BODY:
             kept["kept"] = dict(body)
@@ -120,7 +124,10 @@ class ChordsInRows(OutcomesInRows):
     def _fire(self, request: Any) -> None:
         group_id, structure = request.group, _structure(request.group)
         body = structure["kept"] if KEPT_BODY in (request.chord.get("options") or {}) else request.chord
-        callback = canvas.maybe_signature(body, app=self.app)
+        callback: Any = canvas.maybe_signature(body, app=self.app)
+        if is_cancelled(request.get("root_id") or request.id):
+            self._fail_chord(callback, "The workflow was cancelled.", TaskRevokedError("workflow cancelled"))
+            return
         parts: dict[str, Any] = {}
         # A locking read: under REPEATABLE READ a plain one would miss parts that were committed since this
         # transaction's first read.
@@ -158,6 +165,12 @@ class ChordsInRows(OutcomesInRows):
                 self.on_chord_part_return(part, states.FAILURE, error)
 
 
+def is_cancelled(root_id: str) -> bool:
+    """Tell whether the workflow that began with this job was cancelled as a whole, in its present life."""
+    cancelled = JobEvent.objects.filter(job_id=root_id, kind=WORKFLOW_CANCELLED)
+    return cancelled.filter(epoch__in=Job.objects.filter(id=root_id).values("epoch")).exists()
+
+
 def with_results(args: Sequence[Any]) -> Sequence[Any]:
     """Return a body's arguments with the results of its chord in place of their reference."""
     if not args or not isinstance(args[0], dict) or RESULTS_OF not in args[0]:
@@ -180,7 +193,7 @@ def _structure(group_id: str) -> dict[str, Any]:
 
 def _outline(result: Any) -> Any:
     """Return the ids of a header's results, nested as they are."""
-    return [_outline(child) for child in result.results] if isinstance(result, GroupResult) else result.id
+    return [_outline(child) for child in result.results or ()] if isinstance(result, GroupResult) else result.id
 
 
 def _ordered(parts: dict[str, Any], order: Any) -> list[Any]:

@@ -13,8 +13,10 @@ OURS = "myproject.jobs.backend"
 
 def make_delegate(app: Celery) -> Backend:
     """Return the backend that the app's configuration names, made for this app as Celery makes it."""
-    backend, url = by_url(configured(app), app.loader)
-    return backend(app=app, url=url)
+    find: Any = by_url  # the types that are about for it are of another version
+    backend, url = find(configured(app), app.loader)
+    found: Backend = backend(app=app, url=url)
+    return found
 
 
 def configured(app: Celery) -> Any:
@@ -25,7 +27,7 @@ def configured(app: Celery) -> Any:
     found = app.conf.result_backend
     if not is_ours(found):
         return found or DisabledBackend
-    layers = [layer.get("result_backend") for layer in app.conf.maps]
+    layers = [layer.get("result_backend") for layer in app.conf.maps or ()]
     return next((layer for layer in layers if layer and not is_ours(layer)), DisabledBackend)
 
 

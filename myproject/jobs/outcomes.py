@@ -109,7 +109,7 @@ class OutcomesInRows(Base):
             encoded = {**encoded, "exc_message": [str(result)[:LARGEST_ERROR]]}
         meta = self.encode_meta(task_id, encoded, state, traceback=trace, request=request)
         execution = request.get("job_execution") if request is not None else None
-        what = {
+        what: dict[str, Any] = {
             "meta": meta,
             "retention": self._retention(request),
             "error": headline(result) if failed else None,

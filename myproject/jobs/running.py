@@ -296,6 +296,8 @@ def _finish(task: Any, request: Any, execution: Execution, ended: _Ended) -> Non
     store = not get_actual_ignore_result(task, request)
     if request.chord or (store and (result is not None or request.children)):
         task.backend.mark_as_done(request.id, result, request, store)
+    elif store:
+        task.backend.tell_on_commit(request.id)
     if task.unique:
         keys.release_unique(execution.id)
 

@@ -33,6 +33,7 @@ from kombu.utils.json import loads
 from myproject.errors import OutageError
 from myproject.jobs import running
 from myproject.jobs.amqp import sparse_headers, write
+from myproject.jobs.chords import with_results
 from myproject.jobs.eager import is_eager
 from myproject.jobs.ledger import NewJob
 from myproject.jobs.payload import EMBED, encode
@@ -170,6 +171,7 @@ class DurableTask(Task):  # type: ignore[misc]  # Celery ships no types
         if request.called_directly or request.get("job_entered"):
             return super().__call__(*args, **kwargs)
         request.job_entered = True
+        args = tuple(with_results(args))
         if not self.durable:
             return self.run(*args, **kwargs)
         if request.is_eager:

@@ -7,14 +7,14 @@ then: a Redis that was flushed or is away costs it a fraction of a second.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator
 from contextlib import closing, suppress
 from typing import Any
 
 from celery import states
 from celery.backends.base import BaseKeyValueStoreBackend
 from celery.exceptions import TimeoutError as CeleryTimeoutError
-from celery.result import AsyncResult, ResultSet
+from celery.result import AsyncResult, GroupResult
 from django.db import DEFAULT_DB_ALIAS, connections
 
 from myproject.errors import Conflict
@@ -69,9 +69,8 @@ class WaitsOnRows(OutcomesInRows):
     ) -> dict[str, Any]:  # fmt: skip
         """Wait for one task and return its meta. Raises celery.exceptions.TimeoutError, WaitsForItself."""
         self._ensure_not_eager()
-        found = self._outcomes([task_id], timeout=timeout, interval=interval, on_interval=on_interval)
-        meta = next(found)[1]
-        found.close()
+        with closing(self._outcomes([task_id], timeout=timeout, interval=interval, on_interval=on_interval)) as found:
+            meta = next(found)[1]
         if on_interval is not None and meta["status"] in states.PROPAGATE_STATES:
             on_interval()  # AsyncResult raises a parent's error here: the culprit's own, before what followed from it
         return meta
@@ -97,8 +96,8 @@ class WaitsOnRows(OutcomesInRows):
         self._ensure_not_eager()
         members: dict[str, list[Any]] = {}
         for member in result.results:
-            if isinstance(member, ResultSet):
-                yield member.id, member.results
+            if isinstance(member, GroupResult):
+                yield str(member.id), member.results
             else:
                 members.setdefault(member.id, []).append(member)
         for task_id, meta in self.get_many(
@@ -113,7 +112,7 @@ class WaitsOnRows(OutcomesInRows):
     def _outcomes(
         self, task_ids: Collection[str], *, timeout: float | None, interval: float | None, on_interval: Any,
         looks: int | None = None,
-    ) -> Iterator[tuple[str, dict[str, Any]]]:  # fmt: skip
+    ) -> Generator[tuple[str, dict[str, Any]]]:  # fmt: skip
         waiting = {str(task_id) for task_id in task_ids}
         end = None if timeout is None else time.monotonic() + timeout
         nap = FIRST_NAP
