@@ -11,9 +11,10 @@ import json
 import time
 from collections.abc import Iterator
 
-from django.db import DEFAULT_DB_ALIAS, connections, transaction
+from django.db import transaction
 
 from myproject.jobs.chords import SUCCEEDED
+from myproject.jobs.ledger import execute
 from myproject.jobs.relay import rows
 from myproject.jobs.relay.rows import Due, Lane
 from myproject.jobs.states import JobState
@@ -33,8 +34,8 @@ BROKEN_GRACE = 90 * 86_400.0
 SAVED_GRACE = 7 * 86_400.0
 #: Parts of one chord that are deleted at a time, and chords that are read at a time: each holds its parts' ids.
 PARTS, CHORDS = 500, 20
-#: The tables whose rows belong to a job, with the column that names it.
-BELONGING = (("jobs_jobkey", "job_id"), ("jobs_jobevent", "job_id"), ("jobs_uniquekey", "job_id"))
+#: The tables whose rows belong to a job, with the index over the job's id.
+BELONGING = (("jobs_jobkey", "job_key_once"), ("jobs_jobevent", "job_event_job"))
 
 
 def prune(*, limit: int | None = None, pause: float = 0.0) -> int:
@@ -78,11 +79,18 @@ def _delete_jobs(ids: list[str], state: JobState, due: Due) -> int:
     with transaction.atomic():
         found = rows.lock_ids(ids, state, due)
         if found:
-            with connections[DEFAULT_DB_ALIAS].cursor() as cursor:
-                for table, column in BELONGING:
-                    cursor.execute(f"DELETE FROM {table} WHERE {column} IN ({rows.marks(found)})", found)
-                cursor.execute(f"{rows.delete_by_key()} WHERE id IN ({rows.marks(found)})", found)
+            for table, index in BELONGING:
+                _delete(rows.delete_from(table, index=index), "job_id", found)
+            # A closed job has given its unique key back. If one did not, it must not stand in the way for ever.
+            kept = rows.fetch(f"SELECT `key` FROM jobs_uniquekey WHERE job_id IN ({rows.marks(found)})", found)
+            if kept:
+                _delete(rows.delete_from("jobs_uniquekey"), "`key`", [key for (key,) in kept])
+            _delete(rows.delete_from("jobs_job"), "id", found)
     return len(found)
+
+
+def _delete(beginning: str, column: str, values: list[str]) -> None:
+    execute(f"{beginning} WHERE {column} IN ({rows.marks(values)})", values)
 
 
 def _chords() -> Iterator[int]:
@@ -96,7 +104,8 @@ def _chords() -> Iterator[int]:
             [rows.stamp(now - CHORD_GRACE), after[0], *after, CHORDS],
         )
         for chord_id, created_at, fired, structure in found:
-            if fired and _is_over(chord_id, structure, broken=rows.moment(created_at) <= now - BROKEN_GRACE):
+            broken = rows.moment(created_at) <= now - BROKEN_GRACE
+            if (fired or broken) and _is_over(chord_id, structure, broken=broken):
                 yield from _chord(chord_id)
         if len(found) < CHORDS:
             return
@@ -104,7 +113,7 @@ def _chords() -> Iterator[int]:
 
 
 def _is_over(chord_id: str, structure: str | None, *, broken: bool) -> bool:
-    """Tell whether the body's row is gone and, unless the chord is old enough to be given up, no part of it failed."""
+    """Tell whether the body's row is gone and no part of it failed; an old chord is given up with its failures."""
     body = (json.loads(structure) if structure else {}).get("body") or {}
     if rows.fetch("SELECT id FROM jobs_job WHERE id=%s", [body.get("id") or ""]):
         return False
@@ -117,14 +126,11 @@ def _chord(chord_id: str) -> Iterator[int]:
     while True:
         parts = rows.fetch("SELECT task_id FROM jobs_chordpart WHERE chord_id=%s LIMIT %s", [chord_id, PARTS])
         names = [name for (name,) in parts]
-        with transaction.atomic(), connections[DEFAULT_DB_ALIAS].cursor() as cursor:
-            if names:
-                cursor.execute(
-                    f"DELETE FROM jobs_chordpart WHERE chord_id=%s AND task_id IN ({rows.marks(names)})",
-                    [chord_id, *names],
-                )
-            else:
-                cursor.execute("DELETE FROM jobs_chord WHERE id=%s", [chord_id])
+        if names:
+            beginning = rows.delete_from("jobs_chordpart", index="chord_part_once")
+            execute(f"{beginning} WHERE chord_id=%s AND task_id IN ({rows.marks(names)})", [chord_id, *names])
+        else:
+            execute("DELETE FROM jobs_chord WHERE id=%s", [chord_id])
         yield int(not names)
         if not names:
             return
@@ -139,6 +145,5 @@ def _saved_groups() -> Iterator[int]:
         if not found:
             return
         ids = [group_id for (group_id,) in found]
-        with transaction.atomic(), connections[DEFAULT_DB_ALIAS].cursor() as cursor:
-            cursor.execute(f"DELETE FROM jobs_savedgroup WHERE id IN ({rows.marks(ids)})", ids)
+        _delete(rows.delete_from("jobs_savedgroup"), "id", ids)
         yield len(ids)

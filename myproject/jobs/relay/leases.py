@@ -29,6 +29,8 @@ PAGE = 500
 #: only a death that somebody saw can park a job.
 WITNESS = 5.0
 
+_unknown: set[str] = set()  # tasks that were complained about
+
 
 def expire(apps: Mapping[str, Celery]) -> int:
     """Take back every job whose lease ended or whose holder is dead; return how many."""
@@ -59,11 +61,12 @@ def _take_back(over: list[rows.Claimed], *, apps: Mapping[str, Celery]) -> int:
         found = [
             row for row in rows.lock_running([row.id for row in over]) if (row[0].id, row[0].token, row[1]) in seen
         ]
-        again = []
+        again, decided = [], 0
         for row, _ in found:
             task = _task(row, apps=apps)
             if task is None:
                 continue
+            decided += 1
             ledger.record(
                 row.id,
                 EventKind.EXPIRED,
@@ -79,17 +82,18 @@ def _take_back(over: list[rows.Claimed], *, apps: Mapping[str, Celery]) -> int:
                 again.append(row.id)
         if again:
             _send_again(again)
-    if found:
-        logger.warning("leases ended", count=len(found), again=len(again))
-    return len(found)
+    if decided:
+        logger.warning("leases ended", count=decided, again=len(again))
+    return decided
 
 
 def _task(row: Row, *, apps: Mapping[str, Celery]) -> Any:
     """Return the row's task; None when this relay does not know it and so must not decide."""
     app = apps.get(row.app)
     task = app.tasks.get(row.task) if app is not None else None
-    if task is None:
-        logger.error("a lease ended of a task that this relay does not know", task=row.task, task_id=row.id)
+    if task is None and row.task not in _unknown:
+        _unknown.add(row.task)
+        logger.error("leases ended of a task that this relay does not know", task=row.task, task_id=row.id)
     return task
 
 

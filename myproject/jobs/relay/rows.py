@@ -127,9 +127,9 @@ def by_key() -> str:
     return "jobs_job FORCE INDEX (PRIMARY)" if has_locks() else "jobs_job"
 
 
-def delete_by_key() -> str:
-    """Return the beginning of a DELETE by primary key."""
-    return f"DELETE jobs_job FROM {by_key()}" if has_locks() else "DELETE FROM jobs_job"
+def delete_from(table: str, *, index: str = "PRIMARY") -> str:
+    """Return the beginning of a DELETE that uses that index, for the same reason."""
+    return f"DELETE {table} FROM {table} FORCE INDEX ({index})" if has_locks() else f"DELETE FROM {table}"
 
 
 def database_time() -> float:
