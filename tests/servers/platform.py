@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Self
+from urllib.parse import unquote
 
 from tests.servers import programs
 from tests.servers.processes import (
@@ -118,31 +119,9 @@ class Platform:
         """Kill a program and its children as a power cut would."""
         self.processes.pop(program).kill()
 
-    @contextlib.contextmanager
-    def paused(self, program: str) -> Iterator[None]:
-        """Stop a program and its children where they are for the length of the block: what they owe stays undone.
-
-        On SQLite we hold the write lock while they are being stopped, so that none of them is stopped with it in hand
-        and blocks everybody for the whole block.
-        """
-        group = self.processes[program].pid
-        try:
-            with self._sqlite_write_lock():
-                pause_group(group)
-            yield
-        finally:
-            resume_group(group)
-
-    @contextlib.contextmanager
-    def _sqlite_write_lock(self) -> Iterator[None]:
-        scheme, _, path = self.env["DATABASE_URL"].partition(":///")
-        if scheme != "sqlite":
-            yield
-            return
-        with contextlib.closing(sqlite3.connect(path, timeout=60, isolation_level=None)) as database:
-            database.execute("BEGIN IMMEDIATE")
-            yield
-            database.execute("ROLLBACK")
+    def paused(self, program: str) -> contextlib.AbstractContextManager[None]:
+        """Stop a program and its children where they are for the length of the block: what they owe stays undone."""
+        return paused(self.processes[program].pid, database_url=self.env["DATABASE_URL"])
 
     def manage(
         self, *arguments: str | Path, timeout: float = 120, expect: int | None = 0
@@ -171,6 +150,33 @@ class Platform:
         for process in self.processes.values():
             process.kill()
         self.processes.clear()
+
+
+@contextlib.contextmanager
+def paused(group: int, *, database_url: str) -> Iterator[None]:
+    """Stop the process group that `group` leads where it is for the length of the block.
+
+    On SQLite we hold the write lock while it is being stopped, so that none of its processes is stopped with the lock
+    in hand and blocks everybody for the whole block.
+    """
+    try:
+        with _sqlite_write_lock(database_url):
+            pause_group(group)
+        yield
+    finally:
+        resume_group(group)
+
+
+@contextlib.contextmanager
+def _sqlite_write_lock(database_url: str) -> Iterator[None]:
+    scheme, _, path = database_url.partition(":///")
+    if scheme != "sqlite":
+        yield
+        return
+    with contextlib.closing(sqlite3.connect(unquote(path), timeout=60, isolation_level=None)) as database:
+        database.execute("BEGIN IMMEDIATE")
+        yield
+        database.execute("ROLLBACK")
 
 
 def worker_programs(app: str = "myproject") -> dict[str, list[str]]:

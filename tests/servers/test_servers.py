@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import sqlite3
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 import redis
@@ -14,6 +18,7 @@ from kombu import Connection
 
 from tests.servers import fixtures
 from tests.servers.fixtures import MariadbServer, RabbitServer, RedisServer
+from tests.servers.platform import paused
 from tests.servers.pool import ServerPool
 from tests.servers.processes import (
     MARK,
@@ -26,6 +31,7 @@ from tests.servers.processes import (
     free_port,
     python,
     sessions_file,
+    wait_until,
 )
 from tests.servers.smtp import SmtpServer
 
@@ -64,6 +70,47 @@ def test_killing_a_process_takes_its_group_with_it(tmp_path: Path, mark: str) ->
     process.wait_ready(lambda: len(find_survivors(mark)) == 2, timeout=60)
     assert process.kill() == -signal.SIGKILL
     assert end_survivors(mark, patience=2) == {}
+
+
+WRITER = """
+import os, sqlite3, sys, time
+os.fork()
+database = sqlite3.connect(sys.argv[1], timeout=60, isolation_level=None)
+while True:
+    database.execute("BEGIN IMMEDIATE")
+    database.execute("INSERT INTO entry VALUES (1)")
+    time.sleep(0.02)
+    database.execute("COMMIT")
+    time.sleep(0.01)
+"""
+
+
+def test_a_paused_program_stands_still_and_holds_no_lock(tmp_path: Path) -> None:
+    # Given a program of two processes that hold the write lock most of the time
+    path = tmp_path / "a database.sqlite3"
+
+    def count() -> int:
+        with contextlib.closing(sqlite3.connect(path, timeout=60)) as database:
+            return int(database.execute("SELECT COUNT(*) FROM entry").fetchone()[0])
+
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        database.execute("PRAGMA journal_mode=WAL")
+        database.execute("CREATE TABLE entry (number INTEGER)")
+    with Process([python(), "-c", WRITER, str(path)], folder=tmp_path, name="writer") as writer:
+        wait_until(lambda: count() > 2, timeout=60, what="entries")
+
+        # When it is paused
+        with paused(writer.pid, database_url="sqlite:///" + quote(str(path))):
+            # Then it writes nothing and we may
+            before = count()
+            with contextlib.closing(sqlite3.connect(path, timeout=0.1, isolation_level=None)) as database:
+                database.execute("BEGIN IMMEDIATE")
+                time.sleep(0.2)
+                database.execute("ROLLBACK")
+            assert count() == before
+
+        # And afterwards it goes on
+        wait_until(lambda: count() > before, timeout=60, what="more entries")
 
 
 def test_a_program_that_ends_at_once_is_reported_with_its_log(tmp_path: Path) -> None:
