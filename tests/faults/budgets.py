@@ -21,6 +21,9 @@ HALF_OPEN_RECOVERY = 60 * FACTOR
 START = 45 * FACTOR
 #: What must merely happen, such as a task reaching its gate.
 STEP = 30 * FACTOR
+#: The lease of tasks that call outside: long enough for a claim, a heartbeat and a close on a slow machine, and short
+#: enough to wait for its end in a test.
+LEASE = 3.0
 #: How long a quiet system is watched for effects that come twice.
 SETTLE = 3.0 if LONG else 0.7
 

@@ -10,7 +10,7 @@ from tests.faults.world import World
 WAYS = ("kill", "segfault", "exit", "memory", "recursion", "loop")
 #: What Celery and the interpreter rightly say of each.
 SAID = (
-    *KILLED, r"Segmentation fault", r"SystemExit", r"MemoryError", r"RecursionError", r"hard time limit", r"TimeLimit",
+    *KILLED, r"Segmentation fault", r"SystemExit", r"MemoryError", r"RecursionError", r"[Hh]ard time limit", r"TimeLimit",
     r"declared harm", r"JobKilled", r"signal 11", r"SIGSEGV",
 )  # fmt: skip
 

@@ -6,8 +6,7 @@ import time
 
 import pytest
 
-from tests.faults.budgets import LONG, STEP
-from tests.faults.shop.tasks import LEASE
+from tests.faults.budgets import LEASE, LONG, STEP
 from tests.faults.world import World
 from tests.servers.processes import wait_until
 

@@ -63,6 +63,7 @@ class World:
         self._producer: Producer | None = None
         self._offsets: dict[Path, int] = {}
         self._row = ""
+        self._unfinished = False
         self._plain: dict[str, Program] = {}
 
     # --- building -------------------------------------------------------------------------------------------------
@@ -134,6 +135,10 @@ class World:
         """Give the row a clean start: healthy servers, running workers, empty tables and lists."""
         self._row = row
         print(f"\n{row} on {self.name}, FAULTS_SEED={SEED}", flush=True)
+        if self._unfinished:  # a row that failed may have left tasks that hold locks
+            for name in self.programs.programs:
+                self.programs.kill(name)
+        self._unfinished = True
         self.restore()
         self.clear()
         self.wait_for_workers()
@@ -154,9 +159,10 @@ class World:
 
     def clear(self) -> None:
         """Empty tables, lists, gates and the receiver's ledger."""
-        for table in SHOP_TABLES if self.stock else (*SHOP_TABLES, *JOB_TABLES):
-            self.database.rows(f"DELETE FROM {table}")
         self.broker.flush()
+        # Jobs first: this waits for those that are running, and what they leave goes next.
+        for table in SHOP_TABLES if self.stock else (*JOB_TABLES, *SHOP_TABLES):
+            self.database.rows(f"DELETE FROM {table}")
         self.gates.clear()
         self.oracle.clear()
 
@@ -217,6 +223,7 @@ class World:
         assert not found.doubled and not found.ghosts and not found.oddities, f"done wrongly\n{report}"
         assert found.parked == parked, f"{found.parked} parked, expected {parked}\n{report}"
         assert not report.errors, f"undeclared errors\n{report}"
+        self._unfinished = False
         return report
 
     def jobs(self, columns: str, where: str = "1 = 1", *values: Any) -> list[tuple[Any, ...]]:
