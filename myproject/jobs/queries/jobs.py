@@ -12,6 +12,7 @@ from myproject.errors import NotFound
 from myproject.jobs.models import Job
 from myproject.jobs.queries.filters import JobFilter
 from myproject.jobs.queries.walk import CHUNK, Cursor, is_exact, walk
+from myproject.jobs.states import JobState
 
 PAGE = 50
 #: Counts end here and say "10,000+": up to there an index is counted in milliseconds, and nobody reads further.
@@ -110,3 +111,16 @@ def get_job(task_id: str) -> Job:
     if job is None:
         raise NotFound(f"There is no job {task_id!r}: it never was durable, or it was pruned since.")
     return job
+
+
+def read_search(text: str) -> JobFilter:
+    """Return the filter for what somebody typed: `name=value`, an id, a workflow's id, a key, a task, a fingerprint.
+
+    The first of these that finds a job wins; a text that finds none is taken for a business key.
+    """
+    text = text.strip()
+    name, equals, value = text.partition("=")
+    ways = [JobFilter(key_name=name, key=value)] if equals and name and value else []
+    ways += [JobFilter(ids=(text,)), JobFilter(roots=(text,)), JobFilter(key=text), JobFilter(task=text)]
+    ways += [JobFilter(states=(state,), fingerprint=text) for state in (JobState.PARKED, JobState.DISCARDED)]
+    return next((way for way in ways if list_jobs(way, size=1).jobs), JobFilter(key=text))

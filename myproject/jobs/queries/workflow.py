@@ -91,7 +91,8 @@ def find_roots(task_id: str, *, most: int | None = None) -> tuple[set[str], list
     while fresh and (most is None or len(roots) < most):
         groups: set[str] = set()
         for rows in (Job.objects.filter(root_id__in=fresh), Job.objects.filter(id__in=fresh)):  # each by its own index
-            groups |= set(rows.exclude(group_id=None).order_by().values_list("group_id", flat=True).distinct())
+            found = rows.exclude(group_id=None).order_by().values_list("group_id", flat=True).distinct()
+            groups |= {group_id for group_id in found if group_id}
         members: set[str] = set()
         for chord in Chord.objects.filter(id__in=groups - set(chords)):
             chords[chord.id] = chord
