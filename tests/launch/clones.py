@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import signal
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 from myproject.launch import installation
 from myproject.launch.places import Checkout, read_json, write_json
 from myproject.launch.site import CODE, find_supervisor
+from tests.servers.platform import paused
 from tests.servers.processes import MARK, ROOT, clean_environment, end_survivors, find_survivors, kill_group, wait_until
 
 
@@ -53,6 +55,12 @@ class Clone:
         for name in names:
             assert known[name]["pid"] > 0, name
             kill_group(known[name]["pid"])
+
+    def paused(self, name: str) -> contextlib.AbstractContextManager[None]:
+        """Stop a program and its children where they are for the length of the block."""
+        return paused(
+            self.program_ids()[name], database_url=read_json(self.checkout.current)["environment"]["DATABASE_URL"]
+        )
 
     def program_ids(self) -> dict[str, int]:
         """Return the process id of every program that supervisor runs."""

@@ -95,9 +95,10 @@ def interrupt_start(clone: Clone, orders: Path) -> Ended:
 def interrupt_replay(clone: Clone, orders: Path) -> Ended:
     started = clone.start("--json", "--orders", orders)
     started.wait_for(lambda printed: "orders placed" in printed, what="the replay sending orders")
-    refused = clone.run("stop")
-    assert (refused.status, "is at work in this checkout" in refused.errors) == (2, True), refused
-    started.interrupt()
+    with clone.paused("worker_orders"):  # what it owes stays undone, so the replay is at work for the whole block
+        refused = clone.run("stop")
+        assert (refused.status, "is at work in this checkout" in refused.errors) == (2, True), refused
+        started.interrupt()
     return started.wait()
 
 
