@@ -151,8 +151,8 @@ class _Dialect:
         self.finish = f"{finish}({live})"
         self.settle = f"{finish}({live},{JobState.SUCCEEDED:d})"
         self.revive = (
-            f"UPDATE jobs_job SET state={JobState.SCHEDULED:d}, due_at={later}, attempts=%s WHERE id=%s AND epoch=%s"
-            f" AND state IN ({JobState.QUEUED:d},{JobState.RUNNING:d})"
+            f"UPDATE jobs_job SET state={JobState.SCHEDULED:d}, due_at={later}, attempts=%s, deliveries=deliveries+1"
+            f" WHERE id=%s AND epoch=%s AND state IN ({JobState.QUEUED:d},{JobState.RUNNING:d})"
         )
         waiting = f"WHERE id=%s AND state IN ({JobState.SCHEDULED:d},{JobState.QUEUED:d})"
         self.cancel = f"UPDATE jobs_job SET state={JobState.CANCELLED:d}, due_at={later}, finished_at={now} {waiting}"
@@ -358,7 +358,10 @@ def set_attempts(task_id: str, attempts: int) -> None:
 
 
 def revive(task_id: str, *, epoch: int, attempts: int, seconds: float) -> bool:
-    """Put back a job whose process died, to run again in `seconds`. Its holder stays: what it did is not known."""
+    """Put back a job whose process died, to run again in `seconds`, as one that was delivered before.
+
+    Its holder stays: what it did is not known.
+    """
     return execute(dialect().revive, (seconds, attempts, task_id, epoch)) == 1
 
 

@@ -81,6 +81,7 @@ def test_a_leased_job_comes_back_with_its_outcome_unknown():
     ledger.claim(task_id, epoch=0, holder="dead", lease=10, counted=False)
     deaths.count_seen(app, task_id, request(task_id), LOST)
     assert (job().state, job().holder, job().attempts) == (JobState.SCHEDULED, "dead", 1)
+    assert job().deliveries == 1  # so the next run knows that there was one before
 
 
 def test_starts_alone_never_park():
