@@ -12,12 +12,15 @@ from celery.app.task import Context
 from celery.exceptions import WorkerLostError
 
 from myproject.jobs import deaths, ledger, running
+from myproject.jobs.holders import make_holder
 from myproject.jobs.models import Job, JobEvent
 from myproject.jobs.states import JobState
 from tests.jobs.job_tasks import RAN, app, fail, leased, make_due, parking, run_again
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
+#: A process of this machine that had our number and is gone.
+DEAD = f"{make_holder().rpartition('/')[0]}/1"
 LOST = WorkerLostError("Worker exited prematurely: signal 9 (SIGKILL)")
 
 
@@ -70,7 +73,7 @@ def test_a_death_after_the_end_or_of_another_life_counts_nothing(state):
 
 def test_who_reached_a_receiver_without_a_key_is_parked_at_the_first_death():
     task_id = parking.delay(1).id
-    ledger.claim(task_id, epoch=0, holder="dead", lease=10, counted=False)
+    ledger.claim(task_id, epoch=0, holder=DEAD, lease=10, counted=False)
     deaths.count_seen(app, task_id, request(task_id), LOST)
     assert job().state == JobState.PARKED
     assert (job().error or "").startswith("OutcomeUnknown: The process died while the body ran")
@@ -78,9 +81,9 @@ def test_who_reached_a_receiver_without_a_key_is_parked_at_the_first_death():
 
 def test_a_leased_job_comes_back_with_its_outcome_unknown():
     task_id = leased.delay(1).id
-    ledger.claim(task_id, epoch=0, holder="dead", lease=10, counted=False)
+    ledger.claim(task_id, epoch=0, holder=DEAD, lease=10, counted=False)
     deaths.count_seen(app, task_id, request(task_id), LOST)
-    assert (job().state, job().holder, job().attempts) == (JobState.SCHEDULED, "dead", 1)
+    assert (job().state, job().holder, job().attempts) == (JobState.SCHEDULED, DEAD, 1)
     assert job().deliveries == 1  # so the next run knows that there was one before
 
 
