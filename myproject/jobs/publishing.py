@@ -174,7 +174,10 @@ class Publisher:
 
     def _open_pool(self) -> Any:
         """Return kombu's own pool of connections: it knows of TLS, sentinels, sockets, users and prefixes."""
-        connection = self.app.connection_for_write()
+        # By itself kombu tries for 6 s before it says that a broker is down.
+        timeouts = {"socket_connect_timeout": CONNECT_TIMEOUT, "socket_timeout": ANSWER_TIMEOUT}
+        options = {**self.app.conf.broker_transport_options, **timeouts, "max_retries": 0}
+        connection = self.app.connection_for_write(transport_options=options)
         channel = connection.default_channel
         self._channel = channel
         self._prefix = getattr(channel, "global_keyprefix", "") or ""
