@@ -13,12 +13,13 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from django.db import DEFAULT_DB_ALIAS, connections, transaction
 
 from myproject.jobs.failpoints import hit
+from myproject.jobs.statements import dialect, statements_for
 from myproject.jobs.states import JobState
 
 #: Seconds that a published message may stay unanswered before the relay looks. It costs nothing on the fast path; less
@@ -93,86 +94,6 @@ class NewJob:
     delay: float | None = None
 
 
-class _Dialect:
-    """The statements of one kind of server, as text that is built once."""
-
-    def __init__(self, *, vendor: str) -> None:
-        if vendor == "sqlite":
-            self.now = "strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now')"
-            self.later = "strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now', %s || ' seconds')"
-            self.skip = self.lock = ""
-            claimed = " RETURNING token"
-            next_token = "token + 1"
-        else:
-            self.now = "UTC_TIMESTAMP(6)"
-            self.later = "UTC_TIMESTAMP(6) + INTERVAL %s SECOND"
-            self.lock, self.skip = " FOR UPDATE", " FOR UPDATE SKIP LOCKED"
-            claimed = ""
-            next_token = "LAST_INSERT_ID(token + 1)"  # the driver hands it back with the answer: no second statement
-        now, later = self.now, self.later
-        self.values = f"(%s,%s,%s,%s,%s,%s,{later},{now},%s,%s,%s,%s,%s,%s)"
-        self.insert = (
-            "INSERT INTO jobs_job (id, app, task, queue, priority, state, due_at, created_at, root_id, parent_id,"
-            " group_id, body, headers, options) VALUES "
-        )
-        self.close = (
-            f"UPDATE jobs_job SET state={JobState.SUCCEEDED:d}, due_at={later}, finished_at={now}"
-            f" WHERE id=%s AND epoch=%s AND state={JobState.QUEUED:d}"
-        )
-        self.count_start = (
-            f"UPDATE jobs_job SET attempts=attempts+1, due_at={later}"
-            f" WHERE id=%s AND epoch=%s AND state={JobState.QUEUED:d}"
-        )
-        self.claim = (
-            f"UPDATE jobs_job SET state={JobState.RUNNING:d}, token={next_token}, holder=%s, attempts=attempts+%s,"
-            f" started_at={now}, due_at={later} WHERE id=%s AND epoch=%s AND state={JobState.QUEUED:d}{claimed}"
-        )
-        mine = f"WHERE id=%s AND token=%s AND state={JobState.RUNNING:d}"
-        self.extend = f"UPDATE jobs_job SET due_at={later} {mine}"
-        self.release = (
-            f"UPDATE jobs_job SET state={JobState.SUCCEEDED:d}, due_at={later}, finished_at={now}, holder=NULL {mine}"
-        )
-        opened = f"(state={JobState.QUEUED:d} OR state={JobState.RUNNING:d} AND token=%s)"
-        # An orderly end takes back the start that was counted: only deaths stay.
-        self.snooze = (
-            f"UPDATE jobs_job SET state={JobState.SCHEDULED:d}, due_at={later}, holder=%s,"
-            f" attempts=CASE WHEN attempts>%s THEN attempts-%s ELSE 0 END WHERE id=%s AND epoch=%s AND {opened}"
-        )
-        self.rearm = (
-            f"UPDATE jobs_job SET state=%s, due_at={later}, epoch=epoch+1, holder=NULL, finished_at=NULL, meta=%s,"
-            " app=%s, task=%s, queue=%s, priority=%s, body=%s, headers=%s, options=%s, root_id=%s, parent_id=%s,"
-            " group_id=%s WHERE id=%s AND epoch=%s AND state=%s AND (%s=0 OR token=%s)"
-        )
-        live = f"{JobState.SCHEDULED:d},{JobState.QUEUED:d},{JobState.RUNNING:d},{JobState.REPLACED:d}"
-        finish = (
-            f"UPDATE jobs_job SET state=%s, due_at={later}, finished_at={now}, holder=NULL, meta=%s, error=%s,"
-            " fingerprint=%s WHERE id=%s AND state IN "
-        )
-        self.finish = f"{finish}({live})"
-        self.settle = f"{finish}({live},{JobState.SUCCEEDED:d})"
-        self.revive = (
-            f"UPDATE jobs_job SET state={JobState.SCHEDULED:d}, due_at={later}, attempts=%s, deliveries=deliveries+1"
-            f" WHERE id=%s AND epoch=%s AND state IN ({JobState.QUEUED:d},{JobState.RUNNING:d})"
-        )
-        waiting = f"WHERE id=%s AND state IN ({JobState.SCHEDULED:d},{JobState.QUEUED:d})"
-        self.cancel = f"UPDATE jobs_job SET state={JobState.CANCELLED:d}, due_at={later}, finished_at={now} {waiting}"
-        self.postpone = f"UPDATE jobs_job SET state={JobState.SCHEDULED:d}, due_at={later} {waiting}"
-        self.event = (
-            "INSERT INTO jobs_jobevent (job_id, at, kind, epoch, attempts, error, fingerprint, traceback, worker,"
-            f" actor) VALUES (%s,{now},%s,%s,%s,%s,%s,%s,%s,%s)"
-        )
-
-
-@cache
-def _dialect(vendor: str) -> _Dialect:
-    return _Dialect(vendor=vendor)
-
-
-def dialect() -> _Dialect:
-    """Return the statements for the server that the default connection talks to."""
-    return _dialect(connections[DEFAULT_DB_ALIAS].vendor)
-
-
 def now_sql() -> str:
     """Return the SQL expression of this moment, for statements that have parameters (its `%` are doubled)."""
     return dialect().now
@@ -218,7 +139,7 @@ def _insert_text(vendor: str, app: str, task: str, queue: str, priority: int, st
     """Return the INSERT of such a job, with its constants in it; None where one of them would need to be escaped."""
     if not all(map(_HARMLESS, (app, task, queue))):
         return None
-    found = _dialect(vendor)
+    found = statements_for(vendor)
     columns = ", ".join(("id, body, due_at, created_at, app, task, queue, priority, state", *further))
     values = f"%s,%s,{found.later},{found.now},'{app}','{task}','{queue}',{int(priority)},{state}{',%s' * len(further)}"
     return f"INSERT INTO jobs_job ({columns}) VALUES ({values})"
@@ -316,7 +237,7 @@ def snooze(
     task_id: str, *, epoch: int, seconds: float, token: int = 0, uncount: int = 0, holder: str | None = None
 ) -> bool:
     """Put a job back for `seconds` without using anything up. `holder` is kept where the outcome is unknown."""
-    return execute(dialect().snooze, (seconds, holder, uncount, uncount, task_id, epoch, token)) == 1
+    return execute(dialect().snooze, (seconds, holder, uncount, uncount, task_id, epoch, token, token)) == 1
 
 
 def rearm(job: NewJob, *, epoch: int, state: JobState, token: int = 0, meta: str | None = None) -> bool:

@@ -1,0 +1,107 @@
+"""The text of every statement that changes a job's row, built once for each kind of server.
+
+Every `%` that is not a placeholder is doubled: all of these run with parameters.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+from django.db import DEFAULT_DB_ALIAS, connections
+
+from myproject.jobs.states import JobState
+
+
+class Statements:
+    """The statements of one kind of server, as text that is built once."""
+
+    def __init__(self, *, vendor: str) -> None:
+        if vendor == "sqlite":
+            self.now = "strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now')"
+            self.later = "strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now', %s || ' seconds')"
+            self.skip = self.lock = ""
+            claimed = " RETURNING token"
+            next_token = "token + 1"
+        else:
+            self.now = "UTC_TIMESTAMP(6)"
+            self.later = "UTC_TIMESTAMP(6) + INTERVAL %s SECOND"
+            self.lock, self.skip = " FOR UPDATE", " FOR UPDATE SKIP LOCKED"
+            claimed = ""
+            next_token = "LAST_INSERT_ID(token + 1)"  # the driver hands it back with the answer: no second statement
+        self._begin(claimed=claimed, next_token=next_token)
+        self._hold()
+        self._end()
+
+    def _begin(self, *, claimed: str, next_token: str) -> None:
+        """Inserting, closing in the body's transaction, counting a start, claiming."""
+        now, later = self.now, self.later
+        self.values = f"(%s,%s,%s,%s,%s,%s,{later},{now},%s,%s,%s,%s,%s,%s)"
+        self.insert = (
+            "INSERT INTO jobs_job (id, app, task, queue, priority, state, due_at, created_at, root_id, parent_id,"
+            " group_id, body, headers, options) VALUES "
+        )
+        self.close = (
+            f"UPDATE jobs_job SET state={JobState.SUCCEEDED:d}, due_at={later}, finished_at={now}"
+            f" WHERE id=%s AND epoch=%s AND state={JobState.QUEUED:d}"
+        )
+        self.count_start = (
+            f"UPDATE jobs_job SET attempts=attempts+1, due_at={later}"
+            f" WHERE id=%s AND epoch=%s AND state={JobState.QUEUED:d}"
+        )
+        self.claim = (
+            f"UPDATE jobs_job SET state={JobState.RUNNING:d}, token={next_token}, holder=%s, attempts=attempts+%s,"
+            f" started_at={now}, due_at={later} WHERE id=%s AND epoch=%s AND state={JobState.QUEUED:d}{claimed}"
+        )
+
+    def _hold(self) -> None:
+        """What a lease's holder does, and how a job is put back."""
+        now, later = self.now, self.later
+        mine = f"WHERE id=%s AND token=%s AND state={JobState.RUNNING:d}"
+        self.extend = f"UPDATE jobs_job SET due_at={later} {mine}"
+        self.release = (
+            f"UPDATE jobs_job SET state={JobState.SUCCEEDED:d}, due_at={later}, finished_at={now}, holder=NULL {mine}"
+        )
+        opened = f"(%s=0 AND state={JobState.QUEUED:d} OR state={JobState.RUNNING:d} AND token=%s)"
+        # An orderly end takes back the start that was counted: only deaths stay.
+        self.snooze = (
+            f"UPDATE jobs_job SET state={JobState.SCHEDULED:d}, due_at={later}, holder=%s,"
+            f" attempts=CASE WHEN attempts>%s THEN attempts-%s ELSE 0 END WHERE id=%s AND epoch=%s AND {opened}"
+        )
+
+    def _end(self) -> None:
+        """The next life, the outcome, the history, and what others decide."""
+        now, later = self.now, self.later
+        self.rearm = (
+            f"UPDATE jobs_job SET state=%s, due_at={later}, epoch=epoch+1, holder=NULL, finished_at=NULL, meta=%s,"
+            " app=%s, task=%s, queue=%s, priority=%s, body=%s, headers=%s, options=%s, root_id=%s, parent_id=%s,"
+            " group_id=%s WHERE id=%s AND epoch=%s AND state=%s AND (%s=0 OR token=%s)"
+        )
+        live = f"{JobState.SCHEDULED:d},{JobState.QUEUED:d},{JobState.RUNNING:d},{JobState.REPLACED:d}"
+        finish = (
+            f"UPDATE jobs_job SET state=%s, due_at={later}, finished_at={now}, holder=NULL, meta=%s, error=%s,"
+            " fingerprint=%s WHERE id=%s AND state IN "
+        )
+        self.finish = f"{finish}({live})"
+        self.settle = f"{finish}({live},{JobState.SUCCEEDED:d})"
+        self.revive = (
+            f"UPDATE jobs_job SET state={JobState.SCHEDULED:d}, due_at={later}, attempts=%s, deliveries=deliveries+1"
+            f" WHERE id=%s AND epoch=%s AND state IN ({JobState.QUEUED:d},{JobState.RUNNING:d})"
+        )
+        waiting = f"WHERE id=%s AND state IN ({JobState.SCHEDULED:d},{JobState.QUEUED:d})"
+        self.cancel = f"UPDATE jobs_job SET state={JobState.CANCELLED:d}, due_at={later}, finished_at={now} {waiting}"
+        self.postpone = f"UPDATE jobs_job SET state={JobState.SCHEDULED:d}, due_at={later} {waiting}"
+        self.event = (
+            "INSERT INTO jobs_jobevent (job_id, at, kind, epoch, attempts, error, fingerprint, traceback, worker,"
+            f" actor) VALUES (%s,{now},%s,%s,%s,%s,%s,%s,%s,%s)"
+        )
+
+
+@cache
+def statements_for(vendor: str) -> Statements:
+    """Return the statements for one kind of server."""
+    return Statements(vendor=vendor)
+
+
+def dialect() -> Statements:
+    """Return the statements for the server that the default connection talks to."""
+    return statements_for(connections[DEFAULT_DB_ALIAS].vendor)
