@@ -1,7 +1,7 @@
 """How long and how often: the quick form by default, the long form of the matrix with FAULTS_LONG=1.
 
-FAULTS_SEED repeats a run; FAULTS_BUDGET_FACTOR stretches every deadline on a machine that is slower than two cores of
-2020. A deadline is never what a test waits for: it is when the test gives up.
+The seed is that of the test run (`--seed N`), or FAULTS_SEED. FAULTS_BUDGET_FACTOR stretches every deadline on a machine
+that is slower than two cores of 2020. A deadline is never what a test waits for: it is when the test gives up.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import random
 
 LONG = os.environ.get("FAULTS_LONG") == "1"
 FACTOR = float(os.environ.get("FAULTS_BUDGET_FACTOR", "2"))
-SEED = int(os.environ.get("FAULTS_SEED") or random.SystemRandom().randrange(2**31))
 
 #: I5: everything that was promised is done this long after the cure.
 RECOVERY = 30 * FACTOR
@@ -33,6 +32,11 @@ def rounds(*, quick: int, long: int) -> int:
     return long if LONG else quick
 
 
+def seed() -> int:
+    """Return the seed of this run; the same for everybody who asks in this process and in those that it starts."""
+    return int(os.environ.setdefault("FAULTS_SEED", str(random.SystemRandom().randrange(2**31))))
+
+
 def seed_of(row: str) -> int:
     """Return the seed of a row, made from the seed of the run, so that a row alone repeats what it did among others."""
-    return random.Random(f"{SEED}:{row}").randrange(2**31)
+    return random.Random(f"{seed()}:{row}").randrange(2**31)

@@ -1,8 +1,10 @@
-"""The worlds of the rows: each is built when the first row asks for it and shared by all rows of the session."""
+"""The worlds of the rows: one at a time, built when a row asks for it and shared by the rows after it."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -15,24 +17,39 @@ from tests.servers.processes import NotAvailable
 TIMEOUT = 3600 if LONG else 600
 
 
+def world_of(module: object) -> tuple[str, str]:
+    """Return the kinds of broker and database that a row's module asks for."""
+    return getattr(module, "BROKER", "redis"), getattr(module, "DATABASE", "mariadb")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the rows: they start servers, take seconds and have deadlines of their own."""
-    for item in items:
-        if item.path.parent.name == "faults":
-            item.add_marker(pytest.mark.server)
-            item.add_marker(pytest.mark.slow)
-            item.add_marker(pytest.mark.timeout(TIMEOUT))
-            # Real programs do the work; what the test's own process does is no request.
-            item.add_marker(pytest.mark.network_in_transaction)
+    """Mark the rows, and put those of one world together: a world costs some seconds to build."""
+    rows = [item for item in items if item.path.parent == Path(__file__).parent]
+    for item in rows:
+        item.add_marker(pytest.mark.server)
+        item.add_marker(pytest.mark.slow)
+        item.add_marker(pytest.mark.timeout(TIMEOUT))
+        # Real programs do the work; what the test's own process does is no request.
+        item.add_marker(pytest.mark.network_in_transaction)
+    by_world = iter(sorted(rows, key=lambda item: world_of(getattr(item, "module", None))))
+    own = set(rows)
+    items[:] = [next(by_world) if item in own else item for item in items]
 
 
 @pytest.fixture(scope="session")
-def worlds() -> Iterator[Callable[[str, str], World]]:
-    """Return a function from a broker's and a database's kind to their world."""
+def worlds(pytestconfig: pytest.Config) -> Iterator[Callable[[str, str], World]]:
+    """Return a function from a broker's and a database's kind to their world. Another world than before ends that."""
+    if str(given := pytestconfig.getoption("randomly_seed", None)).isdigit():
+        os.environ.setdefault("FAULTS_SEED", str(given))
     built: dict[tuple[str, str], World] = {}
+
+    def end() -> None:
+        while built:
+            built.popitem()[1].stop()
 
     def world(broker: str, database: str) -> World:
         if (broker, database) not in built:
+            end()
             one = World(broker=broker, database=database)
             try:
                 one.build()
@@ -47,16 +64,14 @@ def worlds() -> Iterator[Callable[[str, str], World]]:
         return built[broker, database]
 
     yield world
-    for one in built.values():
-        one.stop()
+    end()
 
 
 @pytest.fixture
 def world(request: pytest.FixtureRequest, worlds: Callable[[str, str], World]) -> Iterator[World]:
     """The world of this row, healthy and empty: `BROKER` and `DATABASE` of its module, Redis and MariaDB by default."""
-    module = request.module
-    one = worlds(getattr(module, "BROKER", "redis"), getattr(module, "DATABASE", "mariadb"))
-    one.begin(module.__name__.rpartition(".")[2].removeprefix("test_"))
+    one = worlds(*world_of(request.module))
+    one.begin(request.module.__name__.rpartition(".")[2].removeprefix("test_"))
     yield one
     one.broker.heal()
     one.database.heal()

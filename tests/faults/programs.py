@@ -21,6 +21,8 @@ from tests.servers.processes import ROOT, Process, kill_group, pause_group, resu
 #: A program that lives this long counts as started and is started again at once when it ends; one that ends sooner is
 #: waited for 1 s longer each time. Production waits for 5 s; with 1 s a row need not.
 START_SECONDS = 1
+#: Supervisor's words for a program that is down and stays so.
+ENDED = ("STOPPED", "EXITED", "FATAL")
 CONNECTION_ERRORS = (OSError, http.client.HTTPException, xmlrpc.client.ProtocolError)
 
 
@@ -89,20 +91,17 @@ class Programs:
 
     def remove(self, name: str, *, kill: bool = False) -> None:
         """Stop a program and forget it; with `kill` without asking it to end."""
-        if self.programs.pop(name, None) is None:
+        if name not in self.programs:
             return
+        with contextlib.suppress(xmlrpc.client.Fault):  # it is down already
+            self._rpc().stopProcess(name, False)
         if kill:
-            self._kill_at_once(name)
-        with contextlib.suppress(xmlrpc.client.Fault):
-            self._rpc().stopProcess(name, True)
+            self.kill(name)
+        wait_until(lambda: self.state(name) in ENDED, timeout=START, what=f"{name} ending")
         self._rpc().removeProcessGroup(name)
+        del self.programs[name]
         self._write()
         self._rpc().reloadConfig()
-
-    def _kill_at_once(self, name: str) -> None:
-        with contextlib.suppress(xmlrpc.client.Fault):
-            self._rpc().stopProcess(name, False)
-        self.kill(name)
 
     def pid(self, name: str) -> int:
         """Return the process id of a program, which leads a group of its own; 0 while it is down."""

@@ -16,7 +16,7 @@ from typing import Any
 
 from tests.faults import gates, oracle
 from tests.faults.brokers import Broker
-from tests.faults.budgets import RECOVERY, SEED, SETTLE, START, STEP, seed_of
+from tests.faults.budgets import RECOVERY, SETTLE, START, STEP, seed, seed_of
 from tests.faults.checker import Report, log_errors, look, wait_for_all
 from tests.faults.databases import Mariadb, Sqlite
 from tests.faults.load import Answer, Producer
@@ -134,7 +134,7 @@ class World:
     def begin(self, row: str) -> None:
         """Give the row a clean start: healthy servers, running workers, empty tables and lists."""
         self._row = row
-        print(f"\n{row} on {self.name}, FAULTS_SEED={SEED}", flush=True)
+        print(f"\n{row} on {self.name}, FAULTS_SEED={seed()}", flush=True)
         if self._unfinished:  # a row that failed may have left tasks that hold locks
             for name in self.programs.programs:
                 self.programs.kill(name)
