@@ -16,7 +16,7 @@ from django_celery_beat.models import (
 from kombu.exceptions import OperationalError
 
 from myproject.accounts.models import User
-from myproject.jobs.admin import schedulable_tasks
+from myproject.jobs.admin.schedules import schedulable_tasks
 from myproject.jobs.aliases import planned_targets
 
 pytestmark = pytest.mark.django_db
