@@ -10,7 +10,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
 from myproject.operations.panels import registered_panels
-from myproject.operations.queries import health, running_state, schedules
+from myproject.operations.queries import health, relay_states, running_state, schedules
 
 
 def _may_see_figures(request: HttpRequest) -> bool:
@@ -41,13 +41,18 @@ def home(request: HttpRequest) -> HttpResponse:
 @never_cache
 @require_GET
 def running(request: HttpRequest) -> HttpResponse:
-    """Show queues, workers and schedules; the home page loads this part again every few seconds.
+    """Show queues, workers, relays and schedules; the home page loads this part again every few seconds.
 
     Asked for by its address, without JavaScript, it is a page of its own.
     """
     if not _may_see_figures(request):
         return HttpResponse(status=404)
-    context = {"running": running_state(), "schedules": schedules(), "now": timezone.now()}
+    context = {
+        "running": running_state(),
+        "relays": relay_states(),
+        "schedules": schedules(),
+        "now": timezone.now(),
+    }
     part = request.headers.get("HX-Request") == "true"
     return render(request, "operations/running.html" if part else "operations/running_page.html", context)
 
@@ -55,9 +60,13 @@ def running(request: HttpRequest) -> HttpResponse:
 @never_cache
 @require_GET
 def health_view(request: HttpRequest) -> JsonResponse:
-    """Answer 200 when database, broker and cache can be used, else 503 naming what cannot."""
+    """Answer 200 when database, broker and cache can be used, else 503 naming what cannot.
+
+    A relay that is away or late shows in `checks` and in the status "degraded", and does not take the server away from
+    its users.
+    """
     report = health(now=timezone.now())
-    return JsonResponse(report, status=200 if report["status"] == "ok" else 503)
+    return JsonResponse(report, status=503 if report["status"] == "failing" else 200)
 
 
 @never_cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from threading import Event
 from time import monotonic
 
@@ -10,6 +11,7 @@ from django.db import DatabaseError
 from django.utils import timezone
 
 from myproject.accounts.models import User
+from myproject.jobs.models import Relay
 from myproject.operations import queries
 from orders.models import ImportBatch
 
@@ -98,10 +100,54 @@ def test_the_page_shows_the_date_and_works_without_javascript(client, settings):
     assert "<html" not in client.get("/running", headers={"HX-Request": "true"}).content.decode()
 
 
-def test_health_is_ok_when_everything_answers(client):
+def relay(name: str = "host:1", *, age: float = 1, lag: float = 0.0, outage: str | None = None) -> None:
+    """Write what a relay would have reported that many seconds ago."""
+    apps = {"myproject": {"published": 12, "republished": 3, "lag": lag, "outage": outage}}
+    seen_at = timezone.now() - timedelta(seconds=age)
+    Relay.objects.create(id=name, seen_at=seen_at, report={"apps": apps, "expired": 0, "pruned": 0})
+
+
+@pytest.mark.parametrize(
+    ("reports", "sentence"),
+    [
+        ([], "no relay was seen for 15 s: jobs that were not published wait"),
+        ([{"age": 60}], "no relay was seen for 15 s: jobs that were not published wait"),
+        ([{"lag": 61.0}], "due jobs are 61 s late"),
+        ([{"outage": "ConnectionError"}], "no relay can publish for myproject: ConnectionError"),
+        ([{"outage": "ConnectionError"}, {"age": 2}], "ok"),
+        ([{"lag": 61.0}, {}], "ok"),
+        ([{}, {"age": 60}], "ok"),
+    ],
+)
+def test_health_tells_when_jobs_are_not_published_and_the_server_stays(client, reports, sentence):
+    for number, report in enumerate(reports):
+        relay(f"host:{number}", **report)
     answer = client.get("/health/")
     assert answer.status_code == 200
-    assert answer.json()["checks"] == {"database": "ok", "broker": "ok", "cache": "ok"}
+    assert answer.json()["checks"]["relay"] == sentence
+    assert answer.json()["status"] == ("ok" if sentence == "ok" else "degraded")
+
+
+def test_the_live_part_shows_the_relays(client, settings):
+    settings.ENVIRONMENT = "development"
+    assert "No relay reports" in client.get("/running").content.decode()
+    relay()
+    relay("host:2", age=60)
+    relay("host:3", age=7000)
+    relay("host:4", outage="ConnectionError")
+    page = client.get("/running").content.decode()
+    assert "12 published, 3 once more, 0.0 s late" in page
+    assert "silent for" in page
+    assert "ConnectionError" in page
+    assert "host:3" not in page
+
+
+def test_health_is_ok_when_everything_answers(client):
+    relay()
+    answer = client.get("/health/")
+    assert answer.status_code == 200
+    assert answer.json()["status"] == "ok"
+    assert answer.json()["checks"] == {"database": "ok", "broker": "ok", "cache": "ok", "relay": "ok"}
 
 
 def test_health_names_what_is_missing(client, monkeypatch):
