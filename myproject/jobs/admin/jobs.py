@@ -31,6 +31,8 @@ from myproject.jobs.tables import age
 TABS = (JobState.SCHEDULED, JobState.QUEUED, JobState.RUNNING, JobState.PARKED)
 #: Columns of indentation that the style sheet knows.
 DEEPEST = 12
+#: Characters of a value that is shown in one line.
+SHORT = 70
 
 
 @admin.register(Job)
@@ -175,7 +177,7 @@ def _facts(job: Job, *, keys: dict[str, str]) -> list[tuple[str, Any]]:
         ("promised", job.created_at),
         ("started", job.started_at),
         ("closed", job.finished_at),
-        ("due" if job.state in (JobState.SCHEDULED, JobState.QUEUED) else _DUE.get(job.state, ""), job.due_at),
+        (_DUE.get(JobState(job.state), ""), job.due_at),
         ("holder", job.holder),
         ("error", job.error),
         ("fingerprint", job.fingerprint),
@@ -183,7 +185,10 @@ def _facts(job: Job, *, keys: dict[str, str]) -> list[tuple[str, Any]]:
     return [(name, value) for name, value in facts if name and value not in (None, "")]
 
 
+#: What the clock of a row says, by its state.
 _DUE = {
+    JobState.SCHEDULED: "due",
+    JobState.QUEUED: "message counts as lost",
     JobState.RUNNING: "lease ends",
     JobState.SUCCEEDED: "kept until",
     JobState.CANCELLED: "kept until",
@@ -198,7 +203,7 @@ def _read_call(job: Job) -> dict[str, str]:
         args, kwargs, _ = json.loads(job.body)
     except ValueError:
         return {}
-    return {"arguments": json.dumps(args, indent=1), "by name": json.dumps(kwargs, indent=1) if kwargs else ""}
+    return {"in order": _text(args), "by name": _text(kwargs)}
 
 
 def _read_outcome(job: Job) -> dict[str, str]:
@@ -211,4 +216,12 @@ def _read_outcome(job: Job) -> dict[str, str]:
     if isinstance(result, dict) and "exc_type" in result:
         text = f"{result['exc_type']}: {', '.join(str(part) for part in result.get('exc_message') or ())}"
         return {"failure": text, "traceback": meta.get("traceback") or ""}
-    return {"result": json.dumps(result, indent=1)} if result is not None else {}
+    return {"result": _text(result) or "nothing"} if result is not None else {}
+
+
+def _text(value: Any) -> str:
+    """Return a value as JSON: in one line when that is short, else with one entry a line; nothing for an empty one."""
+    short = json.dumps(value, ensure_ascii=False)
+    if value in ([], {}):
+        return ""
+    return short if len(short) <= SHORT else json.dumps(value, ensure_ascii=False, indent=2)

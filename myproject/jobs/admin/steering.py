@@ -52,8 +52,8 @@ def _workflow(*, wanted: JobFilter, expected: int, **signed: str) -> str:
     return f"The workflow is cancelled; {done.count:,} jobs had not begun."
 
 
-def _terminate(*, wanted: JobFilter, expected: int, **signed: str) -> str:
-    ended = [terminate_job(task_id=task_id, **signed) for task_id in wanted.ids]
+def _terminate(*, wanted: JobFilter, expected: int, actor: str, reason: str) -> str:
+    ended = [terminate_job(task_id=task_id, actor=actor, reason=reason) for task_id in wanted.ids]
     if not all(found.told for found in ended):
         return "The workers could not be told: the broker is away. Jobs in lease mode are cancelled all the same."
     return f"{sum(found.cancelled for found in ended)} of {len(ended)} jobs were cancelled while they ran."
