@@ -23,8 +23,12 @@ logger = structlog.get_logger(__name__)
 
 #: Messages that wait for the thread: seconds of work at the rate of one process, and some megabytes at most.
 BUFFER = 10_000
-#: The most messages of one pipeline; more gain nothing.
+#: The most transactions of one pipeline; more gain nothing.
 BATCH = 500
+#: Seconds for which the thread gathers messages while transactions follow each other, and how close that is. Two
+#: threads that hand the interpreter to each other at every transaction cost the caller more than publishing itself
+#: would. A process that has nothing else to do publishes at once.
+LINGER, BUSY = 0.003, 0.02
 #: Seconds that an ending process gives its buffer.
 FLUSH = 2.0
 
@@ -34,37 +38,40 @@ class _Thread:
 
     def __init__(self) -> None:
         self.pid = os.getpid()
-        self.items: queue.Queue[tuple[Celery, list[Hint]]] = queue.Queue(BUFFER)
-        self.busy = False
+        self.items: queue.SimpleQueue[tuple[Celery, list[Hint]] | threading.Event] = queue.SimpleQueue()
         threading.Thread(target=self._run, name="publish-jobs", daemon=True).start()
 
     def add(self, app: Celery, hints: list[Hint]) -> None:
         """Take messages, or leave them to the relay when the buffer is full."""
-        try:
-            self.items.put_nowait((app, hints))
-        except queue.Full:
+        if self.items.qsize() < BUFFER:
+            self.items.put((app, hints))
+        else:
             logger.warning("messages were left to the relay: the buffer is full", count=len(hints))
 
     def _run(self) -> None:
+        busy_until = 0.0
         while True:
-            app, hints = self.items.get()
-            self.busy = True
-            batches: dict[Celery, list[Hint]] = {app: list(hints)}
-            while sum(map(len, batches.values())) < BATCH:
-                try:
-                    app, more = self.items.get_nowait()
-                except queue.Empty:
-                    break
-                batches.setdefault(app, []).extend(more)
-            for app, found in batches.items():
-                _publish_or_leave(app, found)
-            self.busy = False
+            found = [self.items.get()]
+            if time.monotonic() < busy_until:
+                time.sleep(LINGER)
+            while len(found) < BATCH and not self.items.empty():
+                found.append(self.items.get())
+            batches: dict[Celery, list[Hint]] = {}
+            for item in found:
+                if not isinstance(item, threading.Event):
+                    batches.setdefault(item[0], []).extend(item[1])
+            for app, hints in batches.items():
+                _publish_or_leave(app, hints)
+            for item in found:
+                if isinstance(item, threading.Event):
+                    item.set()
+            busy_until = time.monotonic() + BUSY
 
     def flush(self) -> None:
-        """Wait until the buffer is empty, for FLUSH seconds at most."""
-        end = time.monotonic() + FLUSH
-        while (self.busy or not self.items.empty()) and time.monotonic() < end:
-            time.sleep(0.01)
+        """Wait until what is in the buffer now is published, for FLUSH seconds at most."""
+        done = threading.Event()
+        self.items.put(done)
+        done.wait(FLUSH)
 
 
 _thread: _Thread | None = None
@@ -84,9 +91,9 @@ def flush() -> None:
         _thread.flush()
 
 
-def _publish_or_leave(app: Celery, hints: list[Hint], producer: Any = None) -> None:
+def _publish_or_leave(app: Celery, hints: list[Hint], producer: Any = None, *, wait: bool = True) -> None:
     try:
-        publish(app, hints, producer=producer)
+        publish(app, hints, producer=producer, wait=wait)
     except BrokerUnavailable as error:
         logger.warning("messages were left to the relay", count=len(hints), error=str(error))
     except Exception as error:  # the commit has happened: nothing may reach the caller
@@ -107,7 +114,7 @@ class _OnCommit:
     def __call__(self) -> None:
         global _thread
         if not _in_thread:
-            _publish_or_leave(self.app, self.hints, self.producer)
+            _publish_or_leave(self.app, self.hints, self.producer, wait=False)
             return
         if _thread is None or _thread.pid != os.getpid():
             _thread = _Thread()

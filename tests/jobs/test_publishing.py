@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import select
 import socket
 import threading
 import time
@@ -172,6 +173,74 @@ def test_a_broker_that_never_answers_is_given_up(silent_port, monkeypatch):
         publish(app, [hint(1)])
 
 
+# --- sending without waiting for the answer
+
+
+def send(app: Celery, *numbers: int) -> None:
+    for number in numbers:
+        publish(app, [hint(number)], wait=False)
+
+
+def wait_for_answer(app: Celery) -> None:
+    """Wait until Redis has answered what this thread sent, without reading the answer."""
+    select.select([publisher(app)._local.connection._sock], [], [], 30)
+
+
+def test_messages_sent_without_waiting_arrive_in_order_and_beside_others(broker):
+    app = make_app(broker)
+    publish(app, [hint(1)])
+    send(app, 2, 3)
+    publish(app, [hint(4)])
+    send(app, 5)
+    assert waiting(app, [("shop", 5)])[("shop", 5)][0] == 5
+    assert [received(app).headers["id"] for _ in range(5)] == [f"job-{number}" for number in range(1, 6)]
+
+
+def test_a_connection_that_the_broker_closed_is_replaced_before_the_next_message_is_sent(broker):
+    app = make_app(broker)
+    send(app, 1)
+    with redis.Redis.from_url(broker) as admin:
+        admin.client_kill_filter(_id=publisher(app).commands(("CLIENT", "ID"))[0])
+    wait_for_answer(app)  # the end of the connection
+    send(app, 2)
+    assert waiting(app, [("shop", 5)])[("shop", 5)][0] == 2
+    assert publisher(app).breaker.failures == 0
+
+
+def test_a_refusal_is_noticed_by_the_next_call(broker):
+    app = make_app(broker)
+    send(app, 1)
+    with redis.Redis.from_url(broker) as admin:
+        admin.delete(publisher(app).list_name("shop", 5))
+        admin.set(publisher(app).list_name("shop", 5), "not a list")
+    publisher(app).commands(("PING",))
+    send(app, 2)
+    wait_for_answer(app)
+    with pytest.raises(BrokerUnavailable, match="ResponseError"):
+        send(app, 3)
+    assert publisher(app).breaker.is_open
+
+
+def test_a_broker_that_hangs_delays_no_caller_and_is_given_up(silent_port, monkeypatch):
+    app = make_app(f"redis://127.0.0.1:{silent_port}/0")
+    monkeypatch.setattr(publishing.Publisher, "connect", lambda self: connect_without_greeting(silent_port))
+    publisher(app)._lists["shop", 5] = "shop"
+    send(app, 1, 2, 3)
+    assert publisher(app)._local.owed == 3
+    publisher(app)._local.since -= publishing.ANSWER_TIMEOUT + 1
+    with pytest.raises(BrokerUnavailable, match="TimeoutError"):
+        send(app, 4)
+    assert publisher(app).breaker.is_open
+
+
+def connect_without_greeting(port: int) -> redis.Connection:
+    """Return a connection to what takes connections and says nothing, as a Redis that hangs later would."""
+    connection = redis.Connection(host="127.0.0.1", port=port, socket_timeout=5)
+    connection.on_connect_check_health = lambda *_, **__: connection._parser.on_connect(connection)
+    connection.on_connect = connection.on_connect_check_health
+    return connection
+
+
 # --- on commit
 
 
@@ -179,9 +248,7 @@ def test_a_broker_that_never_answers_is_given_up(silent_port, monkeypatch):
 def published(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """What is published together, instead of publishing."""
     found: list[list[str]] = []
-    monkeypatch.setattr(
-        on_commit, "publish", lambda app, hints, producer=None: found.append([hint.id for hint in hints])
-    )
+    monkeypatch.setattr(on_commit, "publish", lambda app, hints, **_: found.append([hint.id for hint in hints]))
     return found
 
 
