@@ -4,7 +4,8 @@ What a failure means is decided here once. A call that cannot have reached the o
 have been carried out (no answer in time, a cut connection, a 5xx, an answer that cannot be read) is retryable only when
 repeating it changes nothing (`idempotent`); otherwise its outcome is unknown. A gateway's 502 or 503 is no exception:
 a proxy answers so too when the server behind it did the work and died before it said so, and one look-up is cheaper
-than a second refund. 429 is the one refusal that says "not carried out, come again". Other 4xx answers go to the
+than a second refund. Nobody listening, and a look-up that is answered 503, is an outage: it is waited for and uses up
+no try. 429 is the one refusal that says "not carried out, come again". Other 4xx answers go to the
 caller, who knows what the provider means by them.
 
 Neither bodies nor headers nor query strings are logged or put into messages.
@@ -24,7 +25,7 @@ from typing import Any
 
 import httpx
 
-from myproject.errors import RetryableError, TerminalError, UnknownOutcomeError
+from myproject.errors import OutageError, RetryableError, TerminalError, UnknownOutcomeError
 
 #: A connection is there within milliseconds or not at all; waiting longer only holds a worker.
 CONNECT_TIMEOUT = 3.0
@@ -93,7 +94,9 @@ class HttpService:
         what = f"{self.name} {method} {path}"
         try:
             response, content = self._exchange(method, path, json_body=json_body, form=form, headers=headers)
-        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            raise OutageError(f"{what}: no connection ({type(error).__name__}); nothing was sent.") from error
+        except httpx.PoolTimeout as error:
             raise RetryableError(f"{what}: no connection ({type(error).__name__}); nothing was sent.") from error
         except (httpx.UnsupportedProtocol, httpx.InvalidURL, httpx.LocalProtocolError) as error:
             raise TerminalError(f"{what}: the address or a header cannot be used ({type(error).__name__}).") from error
@@ -129,6 +132,8 @@ class HttpService:
             raise RetryableError(f"{what}: too many requests; nothing was done.", retry_after=wait, status=status)
         if status >= 500 or status == 408:
             wait = _retry_after(response)
+            if status == 503 and idempotent:
+                raise OutageError(f"{what}: answered 503.", retry_after=wait, status=status)
             raise _lost(f"{what}: answered {status}", idempotent=idempotent, retry_after=wait, status=status)
         if status in (401, 403):
             raise AccessDenied(f"{what}: answered {status}; check the credentials.", status=status)

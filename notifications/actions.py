@@ -11,21 +11,23 @@ from django.contrib.auth import get_user_model
 from django.db import IntegrityError, transaction
 
 from myproject.errors import NotFound
+from myproject.jobs.running import current_job, fence
 from myproject.jobs.sending import enqueue
 from myproject.states import transition
 from notifications.channels import CHANNELS
 from notifications.channels.rendering import render_message
-from notifications.errors import ChannelUnavailable, MessageRefused, UnknownTemplate
+from notifications.errors import ChannelDown, ChannelUnavailable, MessageBusy, MessageRefused, UnknownTemplate
 from notifications.models import Channel, Message
 from notifications.states import MESSAGE, MessageStatus
 
 logger = structlog.get_logger(__name__)
 
-#: A sender that died leaves its message SENDING; after this it is sent again under the same Message-ID. Mail servers
-#: answer within the 10 s timeout, so a minute means that nobody is at work.
+#: A sender that died leaves its message SENDING. Its own job takes it over within seconds; any other one after this.
+#: Mail servers answer within the 10 s timeout, so a minute means that nobody is at work.
 LEASE = timedelta(seconds=60)
 
-#: Refusals before a message counts as failed: with the tasks' backoff this spans about an hour of sweeps.
+#: Refusals before a message counts as failed: with the tasks' pauses of up to ten minutes they span about four hours,
+#: as long as mail servers keep strangers waiting.
 MAX_ATTEMPTS = 60
 
 
@@ -67,14 +69,22 @@ def create_message(
 
 
 def _claim(*, message_id: int, now: datetime) -> Message | None:
-    """Take the message for sending, committed before the channel is called; None when it is not to be sent now."""
+    """Take the message for sending, committed before the channel is called; None when it is not to be sent.
+
+    A job takes over at once what it claimed itself: its earlier run died. Raises MessageBusy, NotFound.
+    """
+    job = current_job()
     with transaction.atomic():
+        fence()
         message = Message.objects.select_for_update().filter(pk=message_id).first()
         if message is None:
             raise NotFound(f"message: there is no row {message_id}.")
-        if message.status == MessageStatus.SENDING and message.lease_until and message.lease_until <= now:
-            # The lease ran out: its sender died before or after the mail server took it. The policy for mail is to
-            # send again; the Message-ID is the same, so the receiving side shows one mail.
+        if message.status == MessageStatus.SENDING:
+            rest = (message.lease_until - now).total_seconds() if message.lease_until else 0.0
+            if rest > 0 and not (job is not None and job.id == message.held_by):
+                raise MessageBusy(f"message {message_id}: another job is sending it.", retry_after=rest)
+            # Its sender died before or after the mail server took it. The policy for mail is to send again; the
+            # Message-ID is the same, so the receiving side shows one mail.
             if message.attempts >= MAX_ATTEMPTS:
                 _give_up(message, now=now)
                 return None
@@ -88,6 +98,7 @@ def _claim(*, message_id: int, now: datetime) -> Message | None:
             now=now,
             attempts=message.attempts + 1,
             lease_until=now + LEASE,
+            held_by=job.id if job is not None else "",
         )
 
 
@@ -98,15 +109,16 @@ def _give_up(message: Message, *, now: datetime) -> None:
     logger.error("message failed for good", message=message.pk, reason=reason)
 
 
-def _release(message: Message, target: str, *, now: datetime, reason: str) -> None:
+def _release(message: Message, target: str, *, now: datetime, reason: str, **changes: Any) -> None:
     with transaction.atomic():
-        transition(message, target, table=MESSAGE, now=now, lease_until=None, failure_reason=reason[:191])
+        fence()
+        transition(message, target, table=MESSAGE, now=now, lease_until=None, failure_reason=reason[:191], **changes)
 
 
 def deliver_message(*, message_id: int, now: datetime) -> str:
-    """Send one message and return its status afterwards; a message that was sent or is being sent is left alone.
+    """Send one message and return its status afterwards; a message that was sent is left alone.
 
-    Raises ChannelUnavailable, after which the message waits to be sent again, and NotFound.
+    Raises ChannelUnavailable, after which the message waits to be sent again, MessageBusy and NotFound.
     """
     message = _claim(message_id=message_id, now=now)
     if message is None:
@@ -116,6 +128,9 @@ def deliver_message(*, message_id: int, now: datetime) -> str:
             channel=message.channel, template=message.template, language=message.language, context=message.context
         )
         CHANNELS[message.channel].send(recipient=message.recipient, rendered=rendered, message_id=message.message_id)
+    except ChannelDown as error:  # it was offered to nobody, so it is no attempt
+        _release(message, MessageStatus.PENDING, now=now, reason=error.message, attempts=message.attempts - 1)
+        raise
     except ChannelUnavailable as error:
         exhausted = message.attempts >= MAX_ATTEMPTS
         _release(message, MessageStatus.FAILED if exhausted else MessageStatus.PENDING, now=now, reason=error.message)
@@ -127,6 +142,7 @@ def deliver_message(*, message_id: int, now: datetime) -> str:
         logger.error("message failed for good", message=message.pk, reason=error.message)
         return MessageStatus.FAILED
     with transaction.atomic():
+        fence()
         transition(message, MessageStatus.SENT, table=MESSAGE, now=now, sent_at=now, lease_until=None)
     return MessageStatus.SENT
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from myproject.errors import RetryableError, TerminalError
+from myproject.errors import OutageError, RetryableError, TerminalError
 
 
 class UnknownTemplate(TerminalError):
@@ -15,6 +15,18 @@ class ChannelUnavailable(RetryableError):
     """The channel did not take the message; nothing was sent."""
 
     code = "channel_unavailable"
+
+
+class ChannelDown(ChannelUnavailable, OutageError):
+    """The channel's server is away as a whole: no message was offered to it. It is waited for, however long."""
+
+    code = "channel_down"
+
+
+class MessageBusy(RetryableError):
+    """Another job is sending this message; come back when its lease is over."""
+
+    code = "message_busy"
 
 
 class MessageRefused(TerminalError):

@@ -32,6 +32,7 @@ class Message(TimestampedModel):
     status = models.CharField(max_length=16, choices=MessageStatus.choices, default=MessageStatus.PENDING)
     attempts = models.PositiveSmallIntegerField(default=0)
     lease_until = models.DateTimeField(null=True, blank=True)
+    held_by = CodeField(max_length=191, blank=True, db_default="", help_text="The job that claimed it last.")
     sent_at = models.DateTimeField(null=True, blank=True)
     failure_reason = models.CharField(max_length=191, blank=True)
 

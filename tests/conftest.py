@@ -13,7 +13,12 @@ from django.conf import settings
 from tests.servers.pool import POOL, ServerPool
 from tests.servers.processes import MARK, end_survivors
 
-pytest_plugins = ["tests.servers.fixtures", "tests.suite.distribution", "tests.promises"]
+pytest_plugins = [
+    "tests.servers.fixtures",
+    "tests.suite.distribution",
+    "tests.promises",
+    "myproject.jobs.pytest_plugin",
+]
 
 FAULTS = Path(__file__).resolve().parent / "faults"
 POOL_FOLDER = "MYPROJECT_TEST_POOL"

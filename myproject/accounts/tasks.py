@@ -10,13 +10,13 @@ from myproject.api.idempotency import delete_old_records
 from myproject.jobs.retries import RETRY
 
 
-@shared_task(name="myproject.accounts.tasks.cleanup_sessions", **RETRY)
+@shared_task(name="myproject.accounts.tasks.cleanup_sessions", mode="lease", on_unknown="resend", unique=True, **RETRY)
 def cleanup_sessions() -> dict[str, int]:
     """Delete what nobody needs any more.
 
     Does: deletes expired browser sessions and answers kept for repeated API requests.
-    Twice: the second run finds nothing left to delete.
-    Retries: database trouble, ten times; the next run takes the rest.
+    Twice: the second run finds nothing left to delete, so one that died begins again; it commits as it goes.
+    Retries: none of its own; the next run takes the rest.
     Enqueued by: beat, every hour and every night at two (the mission names both schedules).
     """
     now = timezone.now()

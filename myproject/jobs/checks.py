@@ -83,5 +83,5 @@ def _check_keys(task: Any) -> Iterator[str]:
             if name not in parameters:
                 yield f"{option} names {name!r}, which is no argument; they are {', '.join(parameters) or 'none'}."
     for key, name in (task.business_keys or {}).items():
-        if name not in parameters:
+        if name.partition(".")[0] not in parameters:
             yield f"business_keys: {key!r} is the argument {name!r}, and there is none of that name."

@@ -49,12 +49,21 @@ def write_business_keys(task: Any, task_id: str, *, args: Any, kwargs: Any) -> N
     if not task.business_keys:
         return
     found = arguments(task, args, kwargs)
-    rows = [
-        JobKey(job_id=task_id, name=name, value=str(found[argument])[:LONGEST])
-        for name, argument in task.business_keys.items()
-        if found.get(argument) is not None
-    ]
-    JobKey.objects.bulk_create(rows)
+    values = {name: _value(found, argument) for name, argument in task.business_keys.items()}
+    JobKey.objects.bulk_create(
+        JobKey(job_id=task_id, name=name, value=str(value)[:LONGEST])
+        for name, value in values.items()
+        if value is not None
+    )
+
+
+def _value(found: dict[str, Any], argument: str) -> Any:
+    """Return an argument's value, or with `argument.field` one field of an object: what a chain hands on is one."""
+    name, _, field = argument.partition(".")
+    value = found.get(name)
+    if not field:
+        return value
+    return value.get(field) if isinstance(value, dict) else None
 
 
 def take_unique(task: Any, job: NewJob, *, args: Any, kwargs: Any) -> str:

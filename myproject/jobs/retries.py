@@ -17,3 +17,6 @@ RETRY: dict[str, Any] = {
     "retry_jitter": True,
     "max_retries": 10,
 }
+#: The same for what has to happen in the end and only waits for somebody else: for days, at most ten minutes apart.
+#: Such a job is never given up overnight, so nobody has to look for what it left undone.
+PERSISTENT: dict[str, Any] = {**RETRY, "retry_backoff_max": 600, "max_retries": 1_000}

@@ -92,6 +92,17 @@ def current_job() -> Execution | None:
     return _current.get()
 
 
+def fence() -> None:
+    """Check, and lock, the lease of the job that this code is part of, if it is one in lease mode.
+
+    For actions, which may be called by anybody: call it first in the transaction that records what was done outside.
+    Raises LeaseLost.
+    """
+    job = _current.get()
+    if job is not None and job.state == JobState.RUNNING:
+        job.fence()
+
+
 def is_redelivered(request: Any) -> bool:
     """Tell whether a message was delivered before, by the relay or by the broker."""
     return bool(request.get("job_delivery")) or bool((request.delivery_info or {}).get("redelivered"))
@@ -108,6 +119,8 @@ def run(task: Any, request: Any, args: Any, kwargs: Any) -> Any:
     except Snooze as asked:
         _put_back(execution, seconds=asked.seconds)
         raise Ignore("put off by its body") from None
+    except LeaseLost as error:
+        raise Ignore(str(error)) from None
     except (SystemExit, RecursionError, MemoryError) as error:
         deaths.count(task, request, execution, error)
         raise Ignore(f"counted as a death: {type(error).__name__}") from None

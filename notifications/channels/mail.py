@@ -10,7 +10,7 @@ from django.core.mail import EmailMultiAlternatives, get_connection
 from django.core.mail.backends.base import BaseEmailBackend
 
 from notifications.channels.rendering import Rendered
-from notifications.errors import ChannelUnavailable, MessageRefused
+from notifications.errors import ChannelDown, ChannelUnavailable, MessageRefused
 
 _local = threading.local()
 
@@ -31,7 +31,7 @@ class MailChannel:
     """
 
     def send(self, *, recipient: str, rendered: Rendered, message_id: str) -> None:
-        """Hand the mail to the server. Raises ChannelUnavailable, MessageRefused."""
+        """Hand the mail to the server. Raises ChannelUnavailable (ChannelDown: nobody is there), MessageRefused."""
         mail = EmailMultiAlternatives(
             subject=rendered.subject,
             body=rendered.text,
@@ -41,6 +41,7 @@ class MailChannel:
         )
         if rendered.html:
             mail.attach_alternative(rendered.html, "text/html")
+        self._open(mail.connection)
         try:
             mail.send()
         except smtplib.SMTPRecipientsRefused as error:
@@ -57,6 +58,17 @@ class MailChannel:
         except (smtplib.SMTPException, OSError) as error:
             self._drop()
             raise ChannelUnavailable(f"The mail server cannot be used: {type(error).__name__}.") from error
+
+    def _open(self, backend: BaseEmailBackend) -> None:
+        """Connect first, when there is no connection yet: whoever cannot has offered nothing to anybody."""
+        try:
+            backend.open()
+        except smtplib.SMTPAuthenticationError as error:
+            self._drop()
+            raise ChannelUnavailable(f"The mail server answers {error.smtp_code}.") from error
+        except (smtplib.SMTPException, OSError) as error:
+            self._drop()
+            raise ChannelDown(f"The mail server is away: {type(error).__name__}.") from error
 
     @staticmethod
     def _drop() -> None:

@@ -44,15 +44,15 @@ def process_order_cancellation(*, order_id: int, now: datetime, actor: str = "ta
     """Carry out everything that waits to be cancelled on one order and tell what came of it.
 
     A paid order is processed first, so that what leaves and what comes back are both on record; where the stock for
-    that is missing, the units never leave and only the money goes back. `status` is "ok", "not_found" or
-    "nothing_pending", which is what a second run finds. Raises RefundExceedsCaptured after its event is committed:
-    nothing was carried out then, and a person has to look.
+    that is missing, the units never leave and only the money goes back. `status` is "ok", "not_found",
+    "nothing_pending", which is what a second run finds, or "blocked": no payment holds enough, nothing was carried out,
+    an event says so, and a person has to look. That is no exception, because the event is to be committed.
     """
     try:
         return _process_pending(order_id=order_id, actor=actor, now=now)
     except RefundExceedsCaptured as error:
         _note_blocked(order_id=order_id, error=error, actor=actor, now=now)
-        raise
+        return {"status": "blocked", "order_id": order_id, "cancellations": 0, "reason": error.code}
 
 
 def _note_blocked(*, order_id: int, error: RefundExceedsCaptured, actor: str, now: datetime) -> None:

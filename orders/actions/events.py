@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from django.db import transaction
 
+from myproject.jobs.running import fence
 from myproject.states import StateTable, transition
 from orders.models import Cancellation, Order, OrderEvent, Payment, Refund
 from orders.states import CANCELLATION, ORDER, PAYMENT, REFUND
@@ -76,8 +77,10 @@ def move_locked(instance: Moving, target: str, *, actor: str, now: datetime, **c
     """Do the same in a transaction of its own, with the row's order locked first.
 
     The event's INSERT takes a share lock on the order through its foreign key. Whoever holds the child row and asks
-    for that lock deadlocks with a process that holds the order and asks for the child.
+    for that lock deadlocks with a process that holds the order and asks for the child. A job whose lease has ended
+    moves nothing (`myproject.jobs.running.fence`).
     """
     with transaction.atomic():
+        fence()
         Order.objects.select_for_update().only("pk").get(pk=_order_id(instance))
         return move(instance, target, actor=actor, now=now, **changes)

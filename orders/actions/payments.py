@@ -14,6 +14,7 @@ from django.conf import settings
 from django.db import transaction
 
 from myproject.errors import Conflict, NotFound, TerminalError, UnknownOutcomeError
+from myproject.jobs.running import fence
 from myproject.jobs.sending import enqueue
 from myproject.logging import bind_order
 from myproject.money import format_minor
@@ -172,6 +173,7 @@ def apply_provider_order(*, payment_id: int, snapshot: OrderSnapshot, actor: str
 def apply_to_payment(*, payment: Payment, snapshot: OrderSnapshot, actor: str, now: datetime) -> Payment:
     """Do the same for a payment that was read before; it is read again under its lock."""
     with transaction.atomic():
+        fence()
         payment, mismatch = apply_in_transaction(payment=payment, snapshot=snapshot, actor=actor, now=now)
     if mismatch is not None:
         raise mismatch

@@ -6,13 +6,14 @@ whatever dies or times out, the same id is looked up and, when it is absent, sen
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, NoReturn
 
 from django.conf import settings
 from django.db import transaction
 
 from myproject.errors import RetryableError, TerminalError, UnknownOutcomeError
+from myproject.jobs.running import current_job, fence
 from myproject.logging import bind_order
 from myproject.money import MoneyError, parse_minor
 from myproject.states import TransitionLost
@@ -27,6 +28,12 @@ from orders.states import RefundStatus
 EQUAL_AMOUNT_PAUSE = 6.0
 #: Begins the reason of a refund that the provider refused for good: another try under a new id would be refused too.
 REFUSED = "refused"
+
+
+class RefundBusy(RetryableError):
+    """Another process is sending this refund at this moment; come back when it must be done, or dead."""
+
+    code = "refund_busy"
 
 
 class NoPlannedRefund(TerminalError):
@@ -62,13 +69,21 @@ def send_planned_refund(*, order_id: int, amount: object, refund_reason: str, no
 def send_refund(*, refund_id: int, now: datetime) -> Refund:
     """Bring one refund to the provider, or find out what became of an earlier try; any other is returned as it is.
 
-    A refund that another process claimed a moment ago is left to it. Raises RetryableError and UnknownOutcomeError
-    (run again), RefundRefused (the refund is FAILED) and other TerminalErrors (it stays planned).
+    A job that was delivered before looks the refund up at once, because its earlier run may have died while it sent;
+    the look-up and the request id make that safe. Another job's refund is left to it for as long as a call takes.
+
+    Raises RefundBusy and other RetryableErrors and UnknownOutcomeError (run again), RefundRefused (the refund is
+    FAILED) and other TerminalErrors (it stays planned).
     """
     refund = _load(refund_id)
     if refund.status == RefundStatus.PLANNED:
         return _call(refund, now=now)
-    if refund.status == RefundStatus.UNKNOWN or (refund.status == RefundStatus.SENDING and _lease_is_over(refund, now)):
+    if refund.status == RefundStatus.SENDING:
+        job = current_job()
+        rest = _rest_of_lease(refund, now)
+        if rest > 0 and not (job is not None and job.counted):
+            raise RefundBusy(f"refund {refund.request_id}: another process is sending it.", retry_after=rest)
+    if refund.status in (RefundStatus.UNKNOWN, RefundStatus.SENDING):
         return check_refund(refund_id=refund_id, now=now)
     return refund
 
@@ -101,9 +116,11 @@ def _load(refund_id: int) -> Refund:
     return refund
 
 
-def _lease_is_over(refund: Refund, now: datetime) -> bool:
-    """Tell whether a sender must be dead: its call ends after JUSPAY_TIMEOUT, plus as much again to record it."""
-    return refund.sent_at is None or refund.sent_at <= now - timedelta(seconds=2 * settings.JUSPAY_TIMEOUT)
+def _rest_of_lease(refund: Refund, now: datetime) -> float:
+    """Return the seconds until a sender must be dead: its call ends after JUSPAY_TIMEOUT, and as much to record it."""
+    if refund.sent_at is None:
+        return 0.0
+    return max(0.0, 2 * settings.JUSPAY_TIMEOUT - (now - refund.sent_at).total_seconds())
 
 
 def _move(refund: Refund, target: str, *, now: datetime, **changes: Any) -> None:
@@ -148,6 +165,7 @@ def _tell_duplicates_apart(refund: Refund, payment: Payment, error: DuplicateCal
 
 def _refuse(refund: Refund, payment: Payment, error: RefundRefused, *, now: datetime) -> NoReturn:
     with transaction.atomic():
+        fence()
         Order.objects.select_for_update().get(pk=refund.cancellation.order_id)
         Payment.objects.select_for_update().get(pk=payment.pk)
         reason = f"{REFUSED}: {error.message}"

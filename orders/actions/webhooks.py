@@ -7,6 +7,7 @@ from datetime import datetime
 import structlog
 from django.db import IntegrityError, transaction
 
+from myproject.jobs.running import fence
 from myproject.jobs.sending import enqueue
 from myproject.states import transition
 from orders.actions.payments import apply_in_transaction, read_provider_order
@@ -68,6 +69,7 @@ def process_webhook_event(*, event_pk: int, now: datetime) -> str:
     snapshot = read_provider_order(payment)
     mismatch = None
     with transaction.atomic():
+        fence()
         if snapshot is not None:
             _, mismatch = apply_in_transaction(payment=payment, snapshot=snapshot, actor="webhook", now=now)
         else:

@@ -10,14 +10,26 @@ from django.utils import timezone
 from myproject.jobs.retries import RETRY
 from orders.actions import sweep
 
+#: Seconds: it runs every minute, and what it found is logged.
+RETENTION = 3_600
 
-@shared_task(bind=True, name="orders.tasks.sweep_stuck_orders", **(RETRY | {"max_retries": 0}))
+
+@shared_task(
+    bind=True,
+    name="orders.tasks.sweep_stuck_orders",
+    mode="lease",
+    on_unknown="resend",
+    unique=True,
+    retention=RETENTION,
+    **(RETRY | {"max_retries": 0}),
+)
 def sweep_stuck_orders(self: Task[Any, Any]) -> dict[str, int]:
     """Have everything done again whose next step did not happen in time.
 
     Does: finds stuck webhooks, payments, orders, cancellations, refunds and messages, at most 500 of each kind, and
     enqueues their next step.
-    Twice: every step that it enqueues is safe to run twice, and a row that was taken up rests until it is stuck again.
+    Twice: what an open job covers is not enqueued again, so a run that died begins again, and every step is safe to do
+    twice.
     Retries: never; the next minute's run does the same.
     Enqueued by: beat, every minute, and `manage.py sweep`.
     """

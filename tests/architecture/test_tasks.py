@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import re
 from typing import Any, cast
 
@@ -13,6 +14,7 @@ from django.utils.module_loading import autodiscover_modules
 
 from myproject.celery import abandon_cart_app, app
 from myproject.jobs.aliases import OLD_TASKS, is_stand_in, planned_targets, register_aliases
+from myproject.jobs.checks import OPTIONS, contradictions
 from myproject.settings.celery import CELERY_BEAT_SCHEDULE, QUEUES, queue_for
 from tests.architecture.sources import ROOT, functions, name_of, parse, python_files
 
@@ -64,6 +66,43 @@ def test_task_docstring_answers_the_four_questions(main: str, task: BaseTask) ->
     answers = {question: [line for line in lines if line.startswith(question)] for question in QUESTIONS}
     assert {question: len(found) for question, found in answers.items()} == dict.fromkeys(QUESTIONS, 1)
     assert [line for found in answers.values() for line in found if len(line.partition(":")[2].strip()) < 5] == []
+
+
+@pytest.mark.parametrize(("main", "task"), ALL, ids=ids(ALL))
+def test_what_a_task_declares_holds(main: str, task: BaseTask) -> None:
+    assert list(contradictions(task)) == []
+
+
+@pytest.mark.parametrize(("main", "task"), OURS, ids=ids(OURS))
+def test_a_task_that_begins_again_after_an_unknown_end_says_why_that_is_safe(main: str, task: Any) -> None:
+    if task.mode == "lease" and task.on_unknown == "resend":
+        twice = " ".join((task.run.__doc__ or "").partition("Twice:")[2].partition("Retries:")[0].split())
+        assert "died" in twice or "crash" in twice, twice
+
+
+@pytest.mark.parametrize(("main", "task"), OURS, ids=ids(OURS))
+def test_a_task_with_the_key_of_something_is_found_by_it(main: str, task: Any) -> None:
+    named = [name for name in inspect.signature(task.run).parameters if name.endswith(("_id", "_pk"))]
+    keys = set((task.business_keys or {}).values())
+    assert [name for name in named if name not in keys] == []
+
+
+def test_an_old_name_declares_what_its_task_declares() -> None:
+    here = {task.name: task for _, task in OURS}
+    differ = {
+        f"{task.name}: {option}"
+        for _, task in ALL
+        if is_stand_in(task) and task.stands_for in here
+        for option in OPTIONS
+        if getattr(task, option) != getattr(here[task.stands_for], option)
+    }
+    assert differ == set()
+
+
+def test_what_is_planned_is_promised_so_that_nothing_sent_for_it_is_lost() -> None:
+    planned = [task for _, task in ALL if is_stand_in(task) and task.stands_for in planned_targets()]
+    assert len(planned) > 20
+    assert [task.name for task in planned if not task.durable] == []
 
 
 def test_task_bodies_are_thin() -> None:

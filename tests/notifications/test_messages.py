@@ -14,7 +14,7 @@ from myproject.accounts.models import User
 from myproject.states import TransitionRefused
 from notifications.actions import LEASE, MAX_ATTEMPTS, create_message, deliver_message, retry_message, send_welcome
 from notifications.channels.mail import MailChannel
-from notifications.errors import ChannelUnavailable
+from notifications.errors import ChannelUnavailable, MessageBusy
 from notifications.models import Message
 from notifications.queries import count_messages, stuck_messages
 from notifications.states import MessageStatus
@@ -67,7 +67,9 @@ def test_a_sender_that_died_is_followed_under_the_same_message_id_only_after_its
     with pytest.raises(KeyboardInterrupt):
         deliver_message(message_id=message.pk, now=NOW)
     monkeypatch.undo()
-    assert deliver_message(message_id=message.pk, now=NOW + timedelta(seconds=1)) == MessageStatus.SENDING
+    with pytest.raises(MessageBusy) as busy:
+        deliver_message(message_id=message.pk, now=NOW + timedelta(seconds=1))
+    assert busy.value.retry_after == LEASE.total_seconds() - 1
     assert mail.outbox == []
     assert stuck_messages(before=NOW - timedelta(hours=1), now=NOW + LEASE, limit=10) == [message.pk]
     assert deliver_message(message_id=message.pk, now=NOW + LEASE) == MessageStatus.SENT

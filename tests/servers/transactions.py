@@ -38,16 +38,19 @@ class NetworkInTransaction(AssertionError):
 
 
 def open_depth(alias: str) -> int:
-    """Return how many atomic blocks are open on a connection of this thread."""
-    connection = connections[alias]
-    return len(connection.savepoint_ids) + 1 if connection.in_atomic_block else 0
+    """Return how many atomic blocks are open on a connection of this thread, without those around a whole test.
+
+    Django marks the blocks in which its TestCase wraps a test; one of unittest's opens them inside the guard.
+    """
+    blocks = connections[alias].atomic_blocks
+    return sum(not getattr(block, "_from_testcase", False) for block in blocks)
 
 
 @contextmanager
 def guarded() -> Iterator[None]:
     """Refuse network calls in any atomic block that is opened while this context lasts.
 
-    The blocks that are open already belong to the test itself (Django's TestCase wraps each test in two).
+    The blocks that are open already belong to the test itself.
     """
     own = {connection.alias: open_depth(connection.alias) for connection in connections.all(initialized_only=True)}
     with pytest.MonkeyPatch.context() as patch:

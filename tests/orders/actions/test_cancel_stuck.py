@@ -5,17 +5,17 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
-from django.db import transaction
 
 from orders.actions.cancel import process_order_cancellation
 from orders.actions.cancel_requests import request_cancellation
 from orders.actions.confirm import charge_order
 from orders.actions.process import process_order
-from orders.actions.refunds import RefundExceedsCaptured
 from orders.models import LedgerEntry, Order, Payment, Refund
 from tests.orders.factories import NOW, bring_order, line, make_variant, on_hand, pay
 
 pytestmark = pytest.mark.django_db
+
+BLOCKED = {"status": "blocked", "cancellations": 0, "reason": "refund_exceeds_captured"}
 
 
 def test_an_order_of_which_only_a_gift_is_left_goes_on_without_a_payment(sent):
@@ -72,8 +72,7 @@ def test_a_refund_that_no_payment_holds_is_said_once_and_changes_nothing(sent):
     request = request_cancellation(order_id=order.pk, lines=None, reason="", actor="user:3", now=NOW)
 
     for _ in range(3):
-        with pytest.raises(RefundExceedsCaptured):
-            process_order_cancellation(order_id=order.pk, now=NOW)
+        assert process_order_cancellation(order_id=order.pk, now=NOW) == BLOCKED | {"order_id": order.pk}
 
     part = request.parts.get()
     assert part.status == "requested"
@@ -86,14 +85,20 @@ def test_a_refund_that_no_payment_holds_is_said_once_and_changes_nothing(sent):
 def test_another_cancellation_of_a_blocked_order_is_said_too(sent):
     order = paid_in_two_halves()
     request_cancellation(order_id=order.pk, lines={1: 5}, reason="", actor="user:3", now=NOW)
-    with pytest.raises(RefundExceedsCaptured):
-        process_order_cancellation(order_id=order.pk, now=NOW)
+    process_order_cancellation(order_id=order.pk, now=NOW)
     request_cancellation(order_id=order.pk, lines={1: 1}, reason="", actor="user:3", now=NOW)
 
-    with pytest.raises(RefundExceedsCaptured), transaction.atomic():
-        process_order_cancellation(order_id=order.pk, now=NOW)
+    assert process_order_cancellation(order_id=order.pk, now=NOW)["status"] == "blocked"
 
-    assert order.events.filter(kind="cancellation.blocked").count() == 1
-    with pytest.raises(RefundExceedsCaptured):
-        process_order_cancellation(order_id=order.pk, now=NOW)
     assert order.events.filter(kind="cancellation.blocked").count() == 2
+
+
+def test_the_job_of_a_blocked_cancellation_ends_well_and_keeps_the_event(sent, run_jobs):
+    order = paid_in_two_halves()
+    request_cancellation(order_id=order.pk, lines=None, reason="", actor="user:3", now=NOW)
+
+    ran = run_jobs()
+
+    assert [(run.state, run.result["status"]) for run in ran] == [("SUCCESS", "blocked")]
+    assert order.events.filter(kind="cancellation.blocked").count() == 1
+    assert Refund.objects.count() == 0

@@ -8,12 +8,13 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.db import connection
 
 from myproject.errors import AppError, NotFound, RetryableError, UnknownOutcomeError
 from myproject.states import TransitionLost
 from orders.actions.payments import settle_payment
-from orders.actions.refund_sending import check_refund, send_planned_refund, send_refund
+from orders.actions.refund_sending import RefundBusy, check_refund, send_planned_refund, send_refund
 from orders.actions.refunds import (
     RefundNotFailed,
     retry_refund,
@@ -273,7 +274,12 @@ def test_a_claim_that_is_young_is_left_to_its_owner(
     monkeypatch.setattr(JuspayGateway, "create_refund", lambda *_, **__: pytest.fail("called"))
     monkeypatch.setattr(JuspayGateway, "read_order", lambda *_, **__: pytest.fail("called"))
 
-    assert send_refund(refund_id=refund.pk, now=NOW + timedelta(seconds=5)).status == RefundStatus.SENDING
+    with pytest.raises(RefundBusy) as refused:
+        send_refund(refund_id=refund.pk, now=NOW + timedelta(seconds=5))
+
+    assert refused.value.retry_after == 2 * settings.JUSPAY_TIMEOUT - 5
+    refund.refresh_from_db()
+    assert refund.status == RefundStatus.SENDING
 
 
 def test_a_webhook_that_settles_while_the_call_is_under_way_is_no_harm(

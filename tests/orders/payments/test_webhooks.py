@@ -91,7 +91,7 @@ def test_an_unsupported_event_is_answered_and_ignored(sent: Promises, name: str)
 
 def test_one_webhook_is_its_row_and_its_job_in_one_transaction(sent: Promises, django_assert_num_queries: Any):
     client = Client()
-    with django_assert_num_queries(4):  # SAVEPOINT, event, job, RELEASE: inside the test's own transaction
+    with django_assert_num_queries(5):  # SAVEPOINT, event, job, its key, RELEASE: inside the test's own transaction
         send(client=client)
 
 
@@ -303,7 +303,7 @@ def test_processing_is_one_call_and_few_statements(
 
     monkeypatch.setattr(JuspayGateway, "read_order", read)
 
-    with django_assert_max_num_queries(14):
+    with django_assert_max_num_queries(15):
         process_webhook_event(event_pk=event.pk, now=NOW)
 
     assert calls == ["GET"]

@@ -13,6 +13,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from myproject.celery import app
 from myproject.jobs.aliases import is_stand_in, old_names, planned_targets
+from myproject.jobs.task import RETENTION
 from myproject.settings.celery import CELERY_BEAT_SCHEDULE, queue_for
 
 LABELS = ("Does", "Twice", "Retries", "Enqueued by")
@@ -24,8 +25,12 @@ the command writes.
 
 Priorities run from 0 to 9, and 9 is the most urgent. Limits are seconds: at the first a task is told to stop, at the
 second its process is killed. What a caller passes to `apply_async` (`queue`, `priority`, `time_limit` ...) wins over
-this table. Queue names are the defaults; the environment may rename some of them (see docs/mission.md). Every task is
-acknowledged after it ended, so it runs again when its worker dies.
+this table. Queue names are the defaults; the environment may rename some of them (see docs/mission.md).
+
+Every task is a durable job (docs/jobs.md) unless its mode says `best effort`. In mode `transaction` its body and the
+close of its job are one transaction. In mode `lease` it calls the outside world or runs long; `resend` says that a run
+of which nobody knows how it ended is begun again, and "Running it twice" says why that does no harm. Retries are those
+after errors that may pass; trouble of the database, and waiting for somebody who is away, use up none.
 """
 PLANNED = """## Planned
 
@@ -60,10 +65,11 @@ def render_tasks() -> str:
     """Return the whole text of docs/tasks.md."""
     tasks = own_tasks()
     table = _table(
-        ("Task", "Queue", "Priority", "Limits", "Retries", "Running it twice", "Old names"),
+        ("Task", "Mode", "Queue", "Priority", "Limits", "Retries", "Running it twice", "Old names"),
         [
             (
                 f"[`{task.name}`](#{_anchor(task.name)})",
+                _mode(task),
                 f"`{_sent_to(task)[0]}`",
                 str(_sent_to(task)[1]),
                 _limits(task),
@@ -91,8 +97,33 @@ def _details(task: Task) -> str:
     schedules = [key for key, entry in CELERY_BEAT_SCHEDULE.items() if entry["task"] == task.name]
     lines = [f"## {task.name}", "", f"`{task.name.rpartition('.')[2]}{_signature(task)}`: {summary}", ""]
     lines += [f"- {label}: {answers.get(label, '')}" for label in LABELS]
+    lines += _declared(task)
     lines += [f"- Schedule: {', '.join(f'`{key}`' for key in schedules)}"] if schedules else []
     return "\n".join([*lines, ""])
+
+
+def _mode(task: Task) -> str:
+    declared: Any = task
+    if not declared.durable:
+        return "best effort"
+    return f"`lease`, `{declared.on_unknown}`" if declared.mode == "lease" else "`transaction`"
+
+
+def _declared(task: Task) -> list[str]:
+    """Return a line for everything that a task declares beside its mode."""
+    declared: Any = task
+    lines = []
+    if declared.business_keys:
+        keys = ", ".join(f"`{key}` (`{argument}`)" for key, argument in sorted(declared.business_keys.items()))
+        lines.append(f"- Found by: {keys}")
+    if declared.unique:
+        names = "all its arguments" if declared.unique is True else ", ".join(f"`{name}`" for name in declared.unique)
+        lines.append(f"- At most one open job: by {names}; policy `{declared.unique_policy}`")
+    if declared.concurrency_key:
+        lines.append(f"- One at a time: by {', '.join(f'`{name}`' for name in declared.concurrency_key)}")
+    if declared.retention != RETENTION:
+        lines.append(f"- Outcome kept: {declared.retention:,} s")
+    return lines
 
 
 def _signature(task: Task) -> str:
