@@ -26,7 +26,7 @@ from myproject.jobs.failpoints import hit
 from myproject.jobs.fingerprints import fingerprint, headline
 from myproject.jobs.ledger import EventKind
 from myproject.jobs.models import Job
-from myproject.jobs.states import OPEN
+from myproject.jobs.states import OPEN, JobState
 from myproject.jobs.waiting import WaitsOnRows
 
 logger = structlog.get_logger(__name__)
@@ -114,8 +114,8 @@ class JobBackend(WaitsOnRows, ChordsInRows):
         hit("fail.before")
         with transaction.atomic():
             row = ledger.lock(task_id, epoch=request.get("job_epoch"))
-            if row is None:
-                return  # another process finished it, or it lives on
+            if row is None or not _is_holder(row, request):
+                return  # another process finished it or has it, or it lives on
             with self.handing_on(request.root_id or task_id):
                 # An ignored result is one thing, a failure is another: it is kept, so that somebody can retry it.
                 super().mark_as_failure(task_id, exc, traceback, request, True, call_errbacks, state)
@@ -238,3 +238,11 @@ class JobBackend(WaitsOnRows, ChordsInRows):
             group.apply((request.id,), **options)
         else:
             group.apply_async((request.id,), **options)
+
+
+def _is_holder(row: ledger.Row, request: Any) -> bool:
+    """Tell whether who reports may speak for the job: who claimed it may not once its lease is another's, or over."""
+    execution = request.get("job_execution")
+    if execution is None or not execution.token:
+        return True
+    return row.state == JobState.RUNNING and row.token == execution.token

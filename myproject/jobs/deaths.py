@@ -11,6 +11,7 @@ import random
 import subprocess
 import sys
 import threading
+import time
 from contextlib import suppress
 from typing import Any
 
@@ -22,6 +23,7 @@ from django.db import DatabaseError, connections, transaction
 
 from myproject.jobs import ledger
 from myproject.jobs.errors import JobKilled, OutcomeUnknown
+from myproject.jobs.holders import may_live
 from myproject.jobs.ledger import EventKind, Row
 from myproject.jobs.local import request_of
 from myproject.jobs.states import JobState
@@ -32,6 +34,8 @@ logger = structlog.get_logger(__name__)
 PAUSE = 0.5
 #: Seconds within which a server notices that a client is gone: at once on one machine, a little later across a network.
 LET_GO = 30.0
+#: Seconds within which a child that was killed is gone.
+BE_GONE = 5.0
 #: Seconds that a suspect without a time limit may run in its own process.
 LONGEST_ALONE = 3600.0
 
@@ -62,14 +66,29 @@ def _witness(app: Any, task_id: str, request: Any, error: BaseException) -> None
 
 
 def count_seen(app: Any, task_id: str, request: Any, error: BaseException) -> None:
-    """Count a death, once the server has noticed it too and has let go of the row."""
+    """Count a death, once the server has noticed it too and has let go of the row.
+
+    A claimed job is counted when its holder is gone. While the holder lives it is the child that is about to be killed
+    at its time limit, or another process that claimed the job after the lease of the dead one: that one goes on.
+    """
+    end = time.monotonic() + BE_GONE
+    while not _count_if_gone(app, task_id, request, error) and time.monotonic() < end:
+        time.sleep(0.1)
+
+
+def _count_if_gone(app: Any, task_id: str, request: Any, error: BaseException) -> bool:
+    """Count the death; False when the job's holder may still be at work."""
     with transaction.atomic():
         row = ledger.lock_patiently(task_id, patience=LET_GO)
         if row is None or row.state not in (JobState.QUEUED, JobState.RUNNING):
-            return
-        if row.epoch == (request.get("job_epoch") or 0):
-            counted = bool(request.get("job_delivery")) or bool((request.delivery_info or {}).get("redelivered"))
-            _count(app.tasks[row.task], row, error, counted=counted, request=request)
+            return True
+        if row.epoch != (request.get("job_epoch") or 0):
+            return True
+        if row.state == JobState.RUNNING and may_live(row.holder):
+            return False
+        counted = bool(request.get("job_delivery")) or bool((request.delivery_info or {}).get("redelivered"))
+        _count(app.tasks[row.task], row, error, counted=counted, request=request)
+        return True
 
 
 def _count(task: Any, row: Row, error: BaseException, *, counted: bool, request: Any) -> None:

@@ -93,6 +93,17 @@ def is_dead(holder: str | None) -> bool:
     return bool(processes) and _is_gone(*processes[0])
 
 
+def may_live(holder: str | None) -> bool:
+    """Tell whether a holder other than a process that just died here may be at work: it lives, or is elsewhere.
+
+    False: it is dead, or of this host and not to be judged, so that it may be the one that died.
+    """
+    processes = _processes(holder)
+    if processes:
+        return not _is_gone(*processes[0])
+    return bool(holder) and (holder or "").partition("/")[0].rpartition(":")[0] != _host()
+
+
 def has_witness(holder: str | None) -> bool:
     """Tell whether the holder's pool has a main process on this machine that lives and will see the holder's death."""
     processes = _processes(holder)

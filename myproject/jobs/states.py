@@ -25,22 +25,22 @@ class JobState(models.IntegerChoices):
 OPEN = (JobState.SCHEDULED, JobState.QUEUED, JobState.RUNNING)
 CLOSED = tuple(state for state in JobState if state not in OPEN)
 
-_LIVE = {"scheduled", "queued", "running"}
-
-#: `running` to `scheduled` is an expired lease or a retry; a closed job lives again when an operator retries it
-#: (parked), or when the task that replaced it takes its id (replaced).
+#: What the statements of `statements.py`, of the relay and of the operators do, as a transaction leaves it behind: a
+#: test tries each of them from each state. `running` to `scheduled` is an expired lease, a death or a retry. A job that
+#: is closed lives again when an operator retries it, or when the task that replaced it takes its id; a job that waits
+#: is parked when the step before it failed.
 TABLE = state_table(
     "job",
     {
-        "scheduled": {"scheduled", "queued", "running", "succeeded", "parked", "cancelled", "replaced", "ignored"},
+        "scheduled": {"queued", "parked", "cancelled"},
         "queued": {"scheduled", "queued", "running", "succeeded", "parked", "cancelled", "replaced", "ignored"},
         "running": {"scheduled", "queued", "succeeded", "parked", "cancelled", "replaced", "ignored"},
         "succeeded": set(),
-        "parked": {"scheduled", "queued", "discarded"},
-        "cancelled": {"scheduled", "queued"},
+        "parked": {"scheduled", "discarded"},
+        "cancelled": {"scheduled"},
         "replaced": {"scheduled", "queued", "succeeded", "parked", "cancelled"},
         "ignored": set(),
-        "discarded": {"scheduled", "queued"},
+        "discarded": {"scheduled"},
     },
 )
 

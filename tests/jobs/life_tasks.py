@@ -1,0 +1,120 @@
+"""The tasks of the state machine: one per way to run, each obeying the script of its run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from django.contrib.auth.models import Group
+
+from myproject.celery import PlatformCelery
+from myproject.errors import RetryableError
+from myproject.jobs.errors import Snooze
+from myproject.jobs.running import LookupResult, current_job
+
+app = PlatformCelery("myproject", set_as_current=False, broker="memory://")
+app.conf.update(task_default_queue="default", result_backend="cache+memory://", task_create_missing_queues=True)
+
+
+class Killed(BaseException):
+    """Stands for the end of a process: nothing of the platform catches it, every transaction is rolled back."""
+
+
+@dataclass(kw_only=True)
+class Script:
+    """What one run of a body does: how it ends, and what happens elsewhere before and after its effect."""
+
+    ending: str = "ok"  # or "error", "snooze", "retry": before the effect; "kill": after it
+    before: Callable[[], None] | None = None
+    after: Callable[[], None] | None = None
+
+
+@dataclass(kw_only=True)
+class Call:
+    """A call that reached the receiver, or an effect in the database: by which life of which job."""
+
+    key: str
+    epoch: int
+    known: bool  # this life's effect stood already when the body of this run began
+
+
+class Outside:
+    """What no rollback reaches: the scripts of the next runs, and the receiver."""
+
+    def __init__(self) -> None:
+        self.scripts: list[Script] = []
+        self.calls: list[Call] = []
+        self.ended: Callable[[], None] = lambda: None
+
+    def applied(self, key: str, epoch: int) -> int:
+        """Return how often a life of a job had its effect."""
+        return sum(call.key == key and call.epoch == epoch for call in self.calls)
+
+
+outside = Outside()
+
+
+def look_up(key: str) -> LookupResult:
+    """Say whether the receiver knows the key."""
+    return LookupResult(done=any(call.key == key for call in outside.calls))
+
+
+def _run(key: str, *, effect: Callable[[str, int, bool], None]) -> str:
+    job = current_job()
+    assert job is not None
+    script = outside.scripts.pop() if outside.scripts else Script()
+    known = outside.applied(key, job.epoch) > 0
+    try:
+        if script.before:
+            script.before()
+        if script.ending == "error":
+            raise ValueError("declared")
+        if script.ending == "snooze":
+            raise Snooze(3)
+        if script.ending == "retry":
+            raise RetryableError("declared")
+        effect(key, job.epoch, known)
+        if script.after:
+            script.after()
+        if script.ending == "kill":
+            raise Killed
+    finally:
+        outside.ended()
+    return key
+
+
+def _write(key: str, epoch: int, known: bool) -> None:
+    number = Group.objects.filter(name__startswith=f"{key} {epoch} ").count()
+    Group.objects.create(name=f"{key} {epoch} {number}")
+
+
+def _call(key: str, epoch: int, known: bool) -> None:
+    outside.calls.append(Call(key=key, epoch=epoch, known=known))
+
+
+@app.task(shared=False, name="life.write")
+def write(key: str) -> Any:
+    """Write a row, in transaction mode."""
+    return _run(key, effect=_write)
+
+
+@app.task(shared=False, name="life.resend", mode="lease", on_unknown="resend", lease=30.0)
+def resend(key: str) -> Any:
+    """Call a receiver for whom once more does no harm."""
+    return _run(key, effect=_call)
+
+
+@app.task(shared=False, name="life.lookup", mode="lease", on_unknown="lookup", look_up=look_up, lease=30.0)
+def lookup(key: str) -> Any:
+    """Call a receiver that can be asked."""
+    return _run(key, effect=_call)
+
+
+@app.task(shared=False, name="life.park", mode="lease", on_unknown="park", lease=30.0)
+def park(key: str) -> Any:
+    """Call a receiver that knows no keys and answers no questions."""
+    return _run(key, effect=_call)
+
+
+TASKS = (write, resend, lookup, park)
