@@ -1,0 +1,117 @@
+"""Ten thousand parts: the cost grows with their number and no faster, and no message grows with it."""
+
+from __future__ import annotations
+
+import pytest
+from celery import chord, group, states
+from celery.result import AsyncResult
+from django.db import connection
+from django.db.models import Max
+from django.db.models.functions import Length
+from django.test.utils import CaptureQueriesContext
+
+from myproject.jobs.chords import RESULTS_OF
+from myproject.jobs.models import ChordPart, Job
+from tests.jobs.workflow_app import PREFIX, Workshop, make_app, quiet
+from tests.jobs.workflow_tasks import register
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def app(monkeypatch):
+    quiet(monkeypatch)
+    return make_app()
+
+
+@pytest.fixture
+def tasks(app):
+    return register(app)
+
+
+def run_all(app, shop):
+    """Run what is open in the order of the rows, without asking for it before each run."""
+    while found := shop.open_ids():
+        for task_id in found:
+            shop.run(task_id)
+
+
+def statements_of(app, tasks, parts):
+    shop = Workshop(app)
+    with CaptureQueriesContext(connection) as sending:
+        result = chord([tasks.add.s(n, 1) for n in range(parts)], tasks.total.s()).delay()
+    with CaptureQueriesContext(connection) as running:
+        run_all(app, shop)
+    assert AsyncResult(result.id, app=app).get(timeout=5) == sum(range(parts)) + parts
+    return len(sending), len(running)
+
+
+def test_each_part_costs_the_same_number_of_statements(tasks, app):
+    small, large = statements_of(app, tasks, 20), statements_of(app, tasks, 60)
+
+    for few, many in zip(small, large, strict=True):
+        # One part costs a fixed number of statements, so 40 more cost 40 times that; the rest is there once.
+        per_part, rest = divmod(many - few, 40)
+        assert rest == 0
+        assert few - 20 * per_part == many - 60 * per_part
+        assert per_part <= 20
+
+
+@pytest.mark.slow
+def test_ten_thousand_parts_come_to_one_body_with_all_results_in_order(tasks, app):
+    parts = 10_000
+    shop = Workshop(app)
+    result = chord((tasks.add.s(n, 100_000) for n in range(parts)), tasks.gather.s()).delay()
+    run_all(app, shop)
+
+    assert tasks.notes == [[n + 100_000 for n in range(parts)]]
+    assert shop.count("gather") == 1
+    assert ChordPart.objects.count() == parts
+    assert AsyncResult(result.id, app=app).state == states.SUCCESS
+    longest = Job.objects.aggregate(longest=Max(Length("body")))["longest"]
+    assert longest <= 2_000
+
+
+def test_large_results_reach_the_body_by_reference(tasks, app):
+    shop = Workshop(app)
+    result = chord([tasks.note.s("x" * 5_000) for _ in range(20)], tasks.gather.s()).delay()
+    shop.drain(twice=True)
+
+    body = Job.objects.get(id=result.id)
+    assert RESULTS_OF in body.body
+    assert len(body.body) < 500
+    assert AsyncResult(result.id, app=app).get(timeout=5) == ["x" * 5_000] * 20
+    assert tasks.notes[-1] == ["x" * 5_000] * 20
+
+
+def test_a_large_body_is_kept_once_and_not_with_every_part(tasks, app):
+    members = 200
+    shop = Workshop(app)
+    body = group(tasks.gather.s() for _ in range(members))
+    result = chord([tasks.add.s(n, 1) for n in range(50)], body).delay()
+
+    assert Job.objects.aggregate(longest=Max(Length("body")))["longest"] < 500
+    run_all(app, shop)
+
+    assert [member.get(timeout=5) for member in result.results] == [list(range(1, 51))] * members
+    assert shop.count("gather") == members
+
+
+def test_a_failed_part_fails_a_body_that_is_kept_with_its_chord(tasks, app):
+    shop = Workshop(app)
+    body = group(tasks.gather.s() for _ in range(50))
+    result = chord([tasks.fail.s("lost"), tasks.add.s(1, 1)], body).delay()
+    run_all(app, shop)
+
+    assert {member.state for member in result.results} == {states.FAILURE}
+    assert Job.objects.filter(task=PREFIX + "gather").exclude(body="").count() == 0
+
+
+def test_group_of_many_is_joined_in_chunks(tasks, app):
+    shop = Workshop(app)
+    result = group(tasks.add.s(n, 0) for n in range(600)).apply_async()
+    run_all(app, shop)
+
+    with CaptureQueriesContext(connection) as queries:
+        assert result.get(timeout=5) == list(range(600))
+    assert len(queries) == 2
