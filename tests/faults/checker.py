@@ -83,6 +83,8 @@ def look(world: World) -> Findings:
     found = Findings(intents=len(intents))
     parked = parked_keys(world)
     for key, kind in intents.items():
+        if world.stock and kind.startswith("poison"):
+            continue  # stock Celery promises nothing about it; the comparison counts how often it ran
         done = (applied if kind in OUTSIDE else effects)[key]
         # Mail has no key at the receiver: when nobody knows whether it went out, it is parked and not sent again.
         if done == 0 and not (kind in ("mail", "poison", "poison_outside") and key in parked):

@@ -11,8 +11,8 @@ BROKER = "redis"
 
 def test_a_half_open_link_loses_nothing_and_is_noticed(world: World) -> None:
     # The quick form has the worker ask after its links every second instead of every ten; the long form is production.
-    quick = {} if LONG else {"FAULTS_HEALTH_CHECK": "1"}
-    world.replace(world.worker_program("worker_a", **quick))
+    if not LONG:
+        world.replace(world.worker_program("worker_a", FAULTS_HEALTH_CHECK="1"))
     with world.link(to="broker", programs=["worker_a"]) as link:
         load = world.load(count=10**6, pause=0.02)
         world.wait_for_effects(10)
