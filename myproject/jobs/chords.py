@@ -80,9 +80,9 @@ class ChordsInRows(OutcomesInRows):
         """Note how many parts the header has. Called before the last of them is sent."""
         Chord.objects.update_or_create(id=group_id, defaults={"size": chord_size})
 
-    def add_to_chord(self, group_id: str, result: Any) -> None:
+    def add_to_chord(self, chord_id: str, result: Any) -> None:
         """Have the chord wait for one part more: `Task.add_to_chord`."""
-        Chord.objects.filter(id=group_id).update(size=F("size") + 1)
+        Chord.objects.filter(id=chord_id).update(size=F("size") + 1)
 
     def on_chord_part_return(self, request: Any, state: str, result: Any, **kwargs: Any) -> None:
         """Count a part, in the transaction that closes its job. The last one sends the body."""
