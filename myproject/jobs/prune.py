@@ -69,7 +69,7 @@ def _closed(state: JobState) -> Iterator[int]:
             continue
         due = Due(until=until)
         while picked := rows.pick(Lane(None, head.queue, head.priority), state, due, limit=BATCH):
-            deleted = _delete_jobs([row.id for row in picked], state, due)
+            deleted = _delete_jobs(picked, state, due)
             yield deleted
             if not deleted:  # somebody has them locked: the next pass will find them
                 break

@@ -38,13 +38,6 @@ class Head(NamedTuple):
     due_at: float
 
 
-class Picked(NamedTuple):
-    """A row that was read without a lock."""
-
-    id: str
-    due_at: float
-
-
 class Claimed(NamedTuple):
     """A running row that was read without a lock."""
 
@@ -157,19 +150,23 @@ def heads(state: JobState) -> list[Head]:
         found.append(Head(app, queue, priority, moment(due_at)))
 
 
-def pick(lane: Lane, state: JobState, due: Due, *, limit: int, after: Picked | None = None) -> list[Picked]:
-    """Return the first rows of a lane that are meant, without locking them, `after` a row that was seen before."""
+def pick(lane: Lane, state: JobState, due: Due, *, limit: int, after: str | None = None) -> list[str]:
+    """Return the ids of the first rows of a lane that are meant, without locking them, `after` one seen before."""
     condition, parameters = due.where()
-    sql = f"SELECT id, due_at FROM {by_index()} WHERE state=%s AND queue=%s AND priority=%s AND {condition}"
+    sql = f"SELECT id FROM {by_index()} WHERE state=%s AND queue=%s AND priority=%s AND {condition}"
     values = [state, lane.queue, lane.priority, *parameters]
     if lane.app is not None:
         sql += " AND app=%s"
         values.append(lane.app)
     if after is not None:
+        seen = fetch(f"SELECT due_at FROM {by_key()} WHERE id=%s", [after])
+        if not seen:
+            return []
+        due_at = stamp(moment(seen[0][0]))
         sql += PAST
-        values += [stamp(after.due_at), stamp(after.due_at), after.id]
+        values += [due_at, due_at, after]
     rows = fetch(f"{sql} ORDER BY due_at, id LIMIT %s", [*values, limit])
-    return [Picked(row[0], moment(row[1])) for row in rows]
+    return [task_id for (task_id,) in rows]
 
 
 def claimed(head: Head, *, limit: int, after: Claimed | None = None) -> list[Claimed]:

@@ -113,8 +113,9 @@ def add() -> Callable[..., list[str]]:
         names = ["id", "state", "due_at", *with_times]
         sql = f"INSERT INTO jobs_job ({', '.join(names)}) VALUES "
         line = f"({rows.marks(names)})"
-        for start in range(0, count, 500):
-            part = range(start, min(start + 500, count))
+        step = 20 if len(values["body"]) > 1000 else 500
+        for start in range(0, count, step):
+            part = range(start, min(start + step, count))
             parameters: list[Any] = []
             for number in part:  # a microsecond apart: the order is told by the time
                 parameters += [ids[number], int(state), rows.stamp(now + due + number * 1e-6), *with_times.values()]

@@ -181,7 +181,13 @@ def test_the_next_round_waits_for_what_is_due_next(courier: Courier, add: Add) -
 
 
 def test_large_bodies_go_in_several_pipelines(courier: Eager, add: Add, lists: Lists) -> None:
-    ids = add(40, body='[["' + "x" * 250_000 + '"],{},{}]', state=JobState.SCHEDULED)
+    """And a batch of them has fewer rows than others."""
+    ids = add(80, body='[["' + "x" * 250_000 + '"],{},{}]', state=JobState.SCHEDULED)
+    courier.batch = 10
+    courier.round()
+    courier.batch = 500
+    courier.round()
+    assert lists.length() == 10 + 63
     courier.rounds()
     assert lists.ids() == ids
     assert lists.messages()[0]["task"] == TASK

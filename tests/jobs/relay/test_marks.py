@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 
 import pytest
@@ -108,6 +109,7 @@ def test_what_was_published_between_the_flush_and_its_discovery_is_not_lost(
         courier._next_check = float("inf")
         courier._next_look.clear()
         super(Eager, courier).round()  # publishes before it looks at the mark again
+        time.sleep(0.02)  # another millisecond
     assert lists.length() == 6
     courier.rounds()
     assert set(lost) <= set(lists.ids()[6:])
