@@ -1,9 +1,13 @@
 """Finding what stopped on its way and having its next step done again.
 
-A message can be lost, a worker killed, a webhook withheld: the rows remember what was promised. Every step is safe to
-run twice, so asking once too often costs time and nothing else. Each search reads an index from its oldest entry and
-takes at most `BATCH` rows; what was taken is marked as looked at, so that rows that fail every time do not keep the
-others waiting.
+Two things stop an order. Others do not come back to us: a webhook that never came, a customer who left the page, a
+refund that the bank is still at. Asking about those is the sweep's work (`asks`). And what we promised ourselves was
+not done; a job is as safe as the order's own row, so that is a mistake of the code, and what is found is logged as one.
+
+What an open job covers is not stuck, and what a parked job covers waits for the person who decides about that job. The
+next step of everything else is promised again; every step is safe to run twice. Each search reads an index from its
+oldest entry and takes at most `BATCH` rows; what was looked at is marked, so that the same rows do not keep the others
+waiting.
 """
 
 from __future__ import annotations
@@ -19,8 +23,10 @@ from django.db import models, transaction
 from django.db.models import F, Q
 
 from myproject.errors import AppError
+from myproject.jobs.queries.standing import standing_calls
 from myproject.jobs.sending import enqueue
 from myproject.money import format_minor
+from notifications.models import Message
 from notifications.queries import stuck_messages
 from orders.actions.importing import pay_if_free
 from orders.actions.payments import MISMATCH
@@ -52,11 +58,22 @@ class Moment:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Also:
+    """Another task that works on a step's rows: `calls` gives its arguments for each of these primary keys."""
+
+    task: str
+    key: str
+    calls: Callable[[Sequence[int]], dict[int, tuple[Any, ...]]]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Step:
     """One step that may not have happened: how its rows are found and what does it.
 
     `find` returns rows of (primary key, *arguments of the task). `patience` is in multiples of SWEEP_AFTER, with its
-    reason. A step without a task is done here, by `act`.
+    reason. A step without a task is done here, by `act`. `key` is the business key of the task's first argument;
+    `also` names another task, and its calls, that are at work on the same rows. A step that `asks` others is expected
+    to find something; any other finds what should not be.
     """
 
     kind: str
@@ -64,13 +81,16 @@ class Step:
     find: Callable[[Moment], Found]
     model: type[models.Model] | None = None
     task: str = ""
+    key: str = ""
+    also: Also | None = None
+    asks: bool = False
     act: Callable[[int, datetime], object] | None = None
     patience: float = 1
 
 
 def sweep_stuck_orders(*, now: datetime) -> dict[str, int]:
-    """Have every step done again that did not happen in time; return how many rows of each kind were taken up."""
-    counts = {}
+    """Have every step done again that did not happen in time; return how many rows of each kind no job covered."""
+    counts, parked = {}, {}
     for step in STEPS:
         after = settings.SWEEP_AFTER * step.patience
         moment = Moment(
@@ -79,22 +99,51 @@ def sweep_stuck_orders(*, now: datetime) -> dict[str, int]:
             seldom=now - timedelta(seconds=after * SELDOM),
         )
         found = step.find(moment)
-        counts[step.kind] = len(found)
+        stuck, parked[step.kind] = _uncovered(step, found) if found else ([], 0)
+        counts[step.kind] = len(stuck)
         if found:
-            _take_up(step, found, now=now)
-    if any(counts.values()):
-        logger.info("sweep took up stuck rows", **{kind: count for kind, count in counts.items() if count})
+            _take_up(step, found, stuck, now=now)
+    _report(counts, parked)
     return counts
 
 
-def _take_up(step: Step, found: Found, *, now: datetime) -> None:
+def _report(counts: dict[str, int], parked: dict[str, int]) -> None:
+    """Log what was found: asking others is usual, anything else should not be there to be found."""
+    usual = {step.kind: counts[step.kind] for step in STEPS if step.asks and counts[step.kind]}
+    left = {step.kind: counts[step.kind] for step in STEPS if not step.asks and counts[step.kind]}
+    waiting = {kind: count for kind, count in parked.items() if count}
+    if usual:
+        logger.info("the sweep asks again", **usual)
+    if left:
+        logger.error("the sweep found what no job covers", **left)
+    if waiting:
+        logger.warning("stuck rows wait for a person, because their jobs are parked", **waiting)
+
+
+def _uncovered(step: Step, found: Found) -> tuple[Found, int]:
+    """Return the rows whose step no job stands for, and how many have a parked job only."""
+    if not step.task:
+        return found, 0
+    standing = standing_calls(task=step.task, key=step.key, values=[row[1] for row in found])
+    at_work: set[int] = set()
+    if step.also is not None:
+        calls = step.also.calls([row[0] for row in found])
+        others = standing_calls(task=step.also.task, key=step.also.key, values=[call[0] for call in calls.values()])
+        at_work = {pk for pk, call in calls.items() if call in others.open}
+    unopened = [row for row in found if row[1:] not in standing.open and row[0] not in at_work]
+    stuck = [row for row in unopened if row[1:] not in standing.parked]
+    return stuck, len(unopened) - len(stuck)
+
+
+def _take_up(step: Step, found: Found, stuck: Found, *, now: datetime) -> None:
+    """Mark everything that was found as looked at, and have the next step of what is stuck done."""
     with transaction.atomic():
         if step.model is not None:
             _mark(step.model, [row[0] for row in found], now=now)
-        for arguments in dict.fromkeys(row[1:] for row in found) if step.task else ():
+        for arguments in dict.fromkeys(row[1:] for row in stuck) if step.task else ():
             enqueue(step.task, *arguments)
     if step.act is not None:
-        for row in found:
+        for row in stuck:
             _act(step, row[0], now=now)
 
 
@@ -162,9 +211,18 @@ def _cancellations(moment: Moment) -> Found:
     return _young_often(Cancellation, (CancellationStatus.REQUESTED,), moment, argument="order_id")
 
 
+_REFUND_CALL = ("cancellation__order_id", "amount_minor", "currency", "reason")
+
+
 def _planned_refunds(moment: Moment) -> Found:
-    rows = _oldest(Refund, RefundStatus.PLANNED, moment, "cancellation__order_id", "amount_minor", "currency", "reason")
+    rows = _oldest(Refund, RefundStatus.PLANNED, moment, *_REFUND_CALL)
     return [(pk, order, format_minor(amount, currency), reason) for pk, order, amount, currency, reason in rows]
+
+
+def _sending_calls(keys: Sequence[int]) -> dict[int, tuple[Any, ...]]:
+    """Return the call by which each of these refunds was sent first; its job may still be waiting for an answer."""
+    rows = Refund.objects.filter(pk__in=keys).values_list("pk", *_REFUND_CALL)
+    return {pk: (order, format_minor(amount, currency), reason) for pk, order, amount, currency, reason in rows}
 
 
 def _sent_refunds(moment: Moment) -> Found:
@@ -210,6 +268,7 @@ STEPS: tuple[Step, ...] = (
         find=_webhooks,
         model=WebhookEvent,
         task="orders.tasks.process_webhook_event",
+        key="event",
     ),
     Step(
         kind="payments",
@@ -217,6 +276,8 @@ STEPS: tuple[Step, ...] = (
         find=_open_payments,
         model=Payment,
         task="orders.tasks.check_payment",
+        key="payment",
+        asks=True,
     ),
     Step(
         kind="free_orders",
@@ -227,10 +288,11 @@ STEPS: tuple[Step, ...] = (
     ),
     Step(
         kind="paid_orders",
-        reason="a paid order is processed within seconds; one whose stock was missing is tried again",
+        reason="a paid order is processed within seconds; one whose stock is missing has a job that waits for it",
         find=_paid_orders,
         model=Order,
         task="orders.tasks.process_order",
+        key="order",
     ),
     Step(
         kind="cancellations",
@@ -238,20 +300,26 @@ STEPS: tuple[Step, ...] = (
         find=_cancellations,
         model=Cancellation,
         task="orders.tasks.process_order_cancellation",
+        key="order",
+        asks=True,
     ),
     Step(
         kind="planned_refunds",
-        reason="a planned refund is sent within seconds; no connection and 429 leave it planned",
+        reason="a planned refund is sent within seconds; one that the provider cannot take has a job that waits",
         find=_planned_refunds,
         model=Refund,
         task="orders.tasks.initiate_juspay_refund",
+        key="order",
     ),
     Step(
         kind="sent_refunds",
-        reason="a sender that has not recorded an answer after six times the call's timeout is dead",
+        reason="a refund that was sent is settled by a webhook that may never come",
         find=_sent_refunds,
         model=Refund,
         task="orders.tasks.check_refund",
+        key="refund",
+        also=Also(task="orders.tasks.initiate_juspay_refund", key="order", calls=_sending_calls),
+        asks=True,
     ),
     Step(
         kind="refunds_in_review",
@@ -259,6 +327,8 @@ STEPS: tuple[Step, ...] = (
         find=_refunds_in_review,
         model=Refund,
         task="orders.tasks.check_refund",
+        key="refund",
+        asks=True,
         patience=60,
     ),
     Step(
@@ -267,12 +337,15 @@ STEPS: tuple[Step, ...] = (
         find=_failed_refunds,
         model=Refund,
         act=_retry_refund,
+        asks=True,
         patience=5,
     ),
     Step(
         kind="messages",
-        reason="a message is delivered within seconds; a sender that died has lost its lease",
+        reason="a message is delivered within seconds; one that nobody takes has a job that waits",
         find=_messages,
+        model=Message,
         task="notifications.tasks.deliver_message",
+        key="message",
     ),
 )

@@ -9,19 +9,14 @@ from typing import Any
 from django.db import transaction
 from django.test import override_settings
 
+from myproject.jobs.testing import run_jobs
 from orders.actions.ledger import post
 from orders.actions.payments import settle_payment
 from orders.actions.refunds import enqueue_refund, plan_refund
 from orders.actions.sweep import sweep_stuck_orders
 from orders.models import Account, CancellationRequest, LedgerEntry, Payment, Refund
-from orders.tasks import check_payment, check_refund, initiate_juspay_refund, process_webhook_event
 from tests.orders.factories import NOW
-from tests.promises import Promises
 from tests.sandbox.merchant import Sandbox
-
-TASKS: dict[str, Any] = {
-    task.name: task for task in (check_payment, check_refund, initiate_juspay_refund, process_webhook_event)
-}
 
 
 def plan(payment: Payment, amount_minor: int, *, number: str = "", enqueue: bool = False) -> Refund:
@@ -64,13 +59,10 @@ def balance(account: str) -> int:
     return sum(LedgerEntry.objects.filter(account=account).values_list("amount_minor", flat=True))
 
 
-def sweep_and_work(sent: Promises, *, now: datetime | None = None) -> dict[str, int]:
-    """Sweep when everything counts as stuck, and run what it enqueued as a worker would."""
+def sweep_and_work(*, now: datetime | None = None) -> dict[str, int]:
+    """Sweep when everything counts as stuck, and run what is promised then, as workers would."""
     moment = now or NOW + timedelta(days=1)
-    before = len(sent())
     with override_settings(SWEEP_AFTER=0):
         counts = sweep_stuck_orders(now=moment)
-    for name, *arguments in sent()[before:]:
-        if name in TASKS:
-            TASKS[name].run(*arguments)
+    run_jobs()
     return counts

@@ -12,20 +12,30 @@ from django.core.management import call_command
 from django.db import IntegrityError, connection
 from django.test.utils import CaptureQueriesContext
 
+from myproject.celery import app
 from notifications.models import Message
 from orders.actions import sweep
 from orders.actions.payments import MISMATCH
 from orders.actions.sweep import STEPS, sweep_stuck_orders
-from orders.models import Cancellation, CancellationRequest, Order, Payment, Refund, WebhookEvent
+from orders.models import Order, Payment, Refund, WebhookEvent
 from orders.states import OrderStatus, PaymentStatus, RefundStatus
 from orders.tasks import sweep_stuck_orders as sweep_task
 from tests.orders.factories import NOW
+from tests.orders.payments.stuck import (
+    EARLY,
+    LATE,
+    end_jobs,
+    make_cancellation,
+    make_payment,
+    make_refund,
+    swept,
+    touch,
+)
 from tests.promises import Promises
 
 pytestmark = pytest.mark.django_db
 
 NOTHING = {step.kind: 0 for step in STEPS}
-EARLY, LATE = NOW + timedelta(seconds=59), NOW + timedelta(seconds=60)
 
 
 @pytest.fixture
@@ -34,55 +44,6 @@ def order(order_of: Callable[..., Order]) -> Order:
     made = order_of("536365")
     touch(made)
     return made
-
-
-def touch(row: Any, moment: datetime = NOW, **changes: Any) -> Any:
-    """Make a row look as if it had last been touched then."""
-    times = {name: moment for name in ("created_at", "updated_at") if hasattr(row, name)}
-    type(row).objects.filter(pk=row.pk).update(**(times | changes))
-    row.refresh_from_db()
-    return row
-
-
-def make_payment(order: Order, status: str, sequence: int = 1, **changes: Any) -> Payment:
-    payment = Payment.objects.create(
-        order=order,
-        sequence=sequence,
-        provider_order_id=f"P{order.pk}N{sequence}",
-        amount_minor=1530,
-        currency="GBP",
-        status=status,
-        captured_minor=1530 if status == PaymentStatus.CAPTURED else 0,
-    )
-    return touch(payment, **changes)
-
-
-def make_cancellation(order: Order, number: str = "C1", status: str = "processed") -> Cancellation:
-    request = CancellationRequest.objects.create(
-        source="feed", number=number, currency="GBP", actor="test", open_parts=1, requested_at=NOW
-    )
-    return touch(request.parts.create(order=order, status=status))
-
-
-def make_refund(order: Order, status: str, number: str = "C1", **changes: Any) -> Refund:
-    payment = order.payments.first() or make_payment(order, PaymentStatus.CAPTURED)
-    refund = Refund.objects.create(
-        cancellation=make_cancellation(order, number),
-        payment=payment,
-        amount_minor=510,
-        currency="GBP",
-        reason=f"cancellation {number}",
-        request_id=f"R{order.pk}{number}",
-        status=status,
-        settled_at=NOW if status == RefundStatus.SETTLED else None,
-    )
-    return touch(refund, **changes)
-
-
-def swept(sent: Promises, now: datetime) -> tuple[dict[str, int], list[tuple[Any, ...]]]:
-    before = len(sent())
-    counts = sweep_stuck_orders(now=now)
-    return {kind: count for kind, count in counts.items() if count}, sent()[before:]
 
 
 def test_when_nothing_is_stuck_nothing_is_enqueued(order: Order, sent: Promises):
@@ -279,6 +240,7 @@ def test_what_was_taken_up_rests_until_it_is_stuck_again(order: Order, sent: Pro
     make_payment(order, PaymentStatus.PENDING)
     make_refund(order, RefundStatus.PENDING)
     swept(sent, LATE)
+    end_jobs()
 
     assert swept(sent, LATE + timedelta(seconds=59)) == ({}, [])
     assert swept(sent, LATE + timedelta(seconds=60))[0] == {"payments": 1, "sent_refunds": 1}
@@ -382,3 +344,6 @@ def test_every_step_says_why_it_waits_and_has_one_way_to_be_done():
     for step in STEPS:
         assert step.reason
         assert bool(step.task) != bool(step.act)
+        assert bool(step.task) == bool(step.key)
+        if step.task:
+            assert step.key in app.tasks[step.task].business_keys
