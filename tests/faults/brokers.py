@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import time
 from collections.abc import Iterator
@@ -107,6 +108,24 @@ class Broker:
                 for name, value in before.items():
                     client.config_set(name, value)
 
+    @contextlib.contextmanager
+    def remembering(self) -> Iterator[None]:
+        """Have the server keep every write on disk for the length of the block, so that it comes back with its data."""
+        with self.client() as client:
+            client.config_set("appendfsync", "always")
+            client.config_set("appendonly", "yes")
+            wait_until(
+                lambda: not client.info("persistence")["aof_rewrite_in_progress"], timeout=STEP, what="the first write"
+            )
+        self.options = {"appendonly": "yes", "appendfsync": "always"}
+        try:
+            yield
+        finally:
+            with self.client() as client:
+                client.config_set("appendonly", "no")
+            self.options = {}
+            shutil.rmtree(self.folder / "appendonlydir", ignore_errors=True)
+
     def waiting(self) -> int:
         """Return how many task messages lie in the lists of queues or are held by workers."""
         with self.client() as client:
@@ -119,7 +138,7 @@ class Broker:
             return int(count)
 
     def down_for(self, seconds: float, *, nosave: bool = False) -> None:
-        """Kill the server (or have it shut itself down) and bring it back empty after some seconds."""
+        """Kill the server (or have it shut itself down) and bring it back after a while, with what it kept."""
         if nosave:
             self.shut_down()
         else:

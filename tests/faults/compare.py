@@ -47,7 +47,7 @@ ROWS = (
     Row("4 tasks that kill their process", "test_04_poison"),
     Row("4 the same, `task_reject_on_worker_lost`", "test_04_poison", {"STOCK_REJECT_ON_WORKER_LOST": "1"}),
     Row("5 messages that are none", "test_05_poison_message"),
-    Row("8 Redis killed and started after 3 s", "test_08_broker_restart"),
+    Row("8 Redis killed, back with its data after 3 s", "test_08_broker_restart"),
     Row("8 the same, without remote control", "test_08_broker_restart", {"STOCK_REMOTE_CONTROL": "0"}),
     Row("9 Redis shut down, empty on return", "test_09_broker_shutdown"),
     Row("10 FLUSHALL under load", "test_10_flush"),

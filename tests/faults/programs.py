@@ -22,7 +22,7 @@ from tests.servers.processes import ROOT, Process, kill_group, pause_group, resu
 #: waited for 1 s longer each time. Production waits for 5 s; with 1 s a row need not.
 START_SECONDS = 1
 #: Supervisor's words for a program that is down and stays so.
-ENDED = ("STOPPED", "EXITED", "FATAL")
+ENDED = ("STOPPED", "FATAL")
 CONNECTION_ERRORS = (OSError, http.client.HTTPException, xmlrpc.client.ProtocolError)
 
 
@@ -93,11 +93,18 @@ class Programs:
         """Stop a program and forget it; with `kill` without asking it to end."""
         if name not in self.programs:
             return
-        with contextlib.suppress(xmlrpc.client.Fault):  # it is down already
-            self._rpc().stopProcess(name, False)
-        if kill:
-            self.kill(name)
-        wait_until(lambda: self.state(name) in ENDED, timeout=START, what=f"{name} ending")
+
+        def ended() -> bool:
+            if self.state(name) in ENDED:
+                return True
+            # Refused while it is down: then supervisor is about to start it again, and the next round stops that.
+            with contextlib.suppress(xmlrpc.client.Fault):
+                self._rpc().stopProcess(name, False)
+            if kill:
+                self.kill(name)
+            return False
+
+        wait_until(ended, timeout=START, what=f"{name} ending")
         self._rpc().removeProcessGroup(name)
         del self.programs[name]
         self._write()

@@ -13,16 +13,17 @@ PATIENCE = 5.0
 
 
 def scenario(world: World) -> None:
-    """Kill the broker under load with a backlog of slow tasks, and start it again, empty."""
-    world.producer.call("slow", *(f"backlog-{one}" for one in range(40)), args=(0.1,))
-    for _ in range(rounds(quick=1, long=6)):
-        load = world.load(count=10**6, pause=0.02, prefix=f"-{_}")
-        world.wait_for_effects(world.effects() + 4)
-        world.broker.down_for(OUTAGE)
-        made = load.finish()
-        if not world.stock:
-            assert made.errors == []
-            assert made.slowest < PATIENCE
+    """Kill a broker that remembers, under load and with a backlog of slow tasks, and start it again."""
+    with world.broker.remembering():
+        for number in range(rounds(quick=1, long=6)):
+            world.producer.call("slow", *(f"backlog-{number}-{one}" for one in range(40)), args=(0.1,))
+            load = world.load(count=10**6, pause=0.02, prefix=f"-{number}")
+            world.wait_for_effects(world.effects() + 4)
+            world.broker.down_for(OUTAGE)
+            made = load.finish()
+            if not world.stock:
+                assert made.errors == []
+                assert made.slowest < PATIENCE
 
 
 def test_an_outage_of_the_broker_loses_nothing(world: World) -> None:
