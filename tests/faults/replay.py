@@ -62,11 +62,14 @@ class Fire:
 
 
 def sweep(clone: Clone) -> dict[str, int]:
-    """Return what the sweep finds, by kind."""
-    code = "from django.core.management import call_command; call_command('sweep')"
-    printed = clone.run("shell", "-c", code).output
-    rows = [line.split() for line in printed.splitlines() if line.strip()]
-    return {row[0]: int(row[-1]) for row in rows if row[-1].isdigit()}
+    """Return what the sweep finds, by kind, when nothing may wait at all."""
+    code = (
+        "import json; from django.conf import settings; settings.SWEEP_AFTER = 0;"
+        "from django.utils import timezone; from orders.actions.sweep import sweep_stuck_orders;"
+        "print(json.dumps(sweep_stuck_orders(now=timezone.now())))"
+    )
+    found: dict[str, int] = json.loads(clone.run("shell", "-c", code).output.strip().splitlines()[-1])
+    return found
 
 
 def job_figures(clone: Clone) -> dict[str, Any]:

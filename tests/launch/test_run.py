@@ -7,13 +7,13 @@ import gzip
 import json
 import os
 import sqlite3
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+import redis
 
 from myproject.launch.places import SHIPPED_CATALOGUE, SHIPPED_ORDERS, read_json
 from tests.launch.clones import Clone, Ended
@@ -33,7 +33,6 @@ def clone(tmp_path: Path) -> Iterator[Clone]:
     made = Clone(
         tmp_path / "a clone",
         mark=f"{os.environ[MARK]}-run",
-        SWEEP_AFTER="2",
         WEB_PROCESSES="1",
         WORKER_ORDERS_CONCURRENCY="1",
         WORKER_EXTERNAL_CONCURRENCY="1",
@@ -73,10 +72,22 @@ def count_refunds(clone: Clone) -> int:
         return int(database.execute("SELECT COUNT(*) FROM orders_refund WHERE amount_minor > 0").fetchone()[0])
 
 
-def sweep_until_ended(clone: Clone, ended: threading.Event) -> None:
-    """Sweep as beat does every minute, so that the test need not last one."""
-    while not ended.wait(4):
-        clone.run("shell", "-c", "from django.core.management import call_command; call_command('sweep')")
+def sweep(clone: Clone) -> list[int]:
+    """Return how many rows of each kind the sweep takes up when nothing may wait at all."""
+    code = (
+        "from django.conf import settings; settings.SWEEP_AFTER = 0;"
+        "from django.utils import timezone; from orders.actions.sweep import sweep_stuck_orders;"
+        "print(sorted(sweep_stuck_orders(now=timezone.now()).values()))"
+    )
+    found: list[int] = json.loads(clone.run("shell", "-c", code).output.strip().splitlines()[-1])
+    return found
+
+
+def flush_brokers(clone: Clone) -> None:
+    """Empty both brokers, results and caches included."""
+    env = read_json(clone.checkout.current)["environment"]
+    for name in ("REDIS_URL", "ABANDON_CART_REDIS_URL"):
+        redis.Redis.from_url(env[name]).flushall()
 
 
 def refuse_wrong_columns(clone: Clone, folder: Path) -> Ended:
@@ -103,21 +114,13 @@ def interrupt_replay(clone: Clone, orders: Path) -> Ended:
 
 
 def replay_while_workers_are_killed(clone: Clone, orders: Path) -> Ended:
-    """Kill workers twice: while orders are in their hands and while refunds are."""
+    """Kill workers and empty the brokers twice: while orders are in their hands and while refunds are."""
     started = clone.start("--json", "--orders", orders)
-    ended = threading.Event()
-    sweeper = threading.Thread(target=sweep_until_ended, args=(clone, ended))
-    try:
-        started.wait_for(lambda printed: "Starting web, workers" in printed, what="the programs being up")
-        sweeper.start()
-        for phase in ("orders processed", "cancellations completed"):
-            started.wait_for(lambda printed, phase=phase: phase in printed, what=f"{phase} being waited for")  # type: ignore[misc]
-            clone.kill_programs(*KILLED)
-        return started.wait(180)
-    finally:
-        ended.set()
-        if sweeper.ident:
-            sweeper.join()
+    for phase in ("orders processed", "cancellations completed"):
+        started.wait_for(lambda printed, phase=phase: phase in printed, what=f"{phase} being waited for")  # type: ignore[misc]
+        clone.kill_programs(*KILLED)
+        flush_brokers(clone)
+    return started.wait(180)
 
 
 def test_a_site_from_a_fresh_copy_to_nothing_left(clone: Clone, tmp_path: Path) -> None:
@@ -134,7 +137,7 @@ def test_a_site_from_a_fresh_copy_to_nothing_left(clone: Clone, tmp_path: Path) 
         assert (interrupted.status, interrupted.output) == (130, ""), interrupted
         assert clone.left() == []
 
-    # The next call goes on; workers that are killed are started again and the money still adds up.
+    # The next call goes on; workers are killed, brokers emptied, the money still adds up and nothing is left to sweep.
     replayed = replay_while_workers_are_killed(clone, orders)
     assert replayed.status == 0, replayed
     figures = json.loads(replayed.output)
@@ -144,6 +147,7 @@ def test_a_site_from_a_fresh_copy_to_nothing_left(clone: Clone, tmp_path: Path) 
     assert all(line["refunds_accepted"] == line["refunds_succeeded"] for line in record)
     assert sum(line["refunds_accepted"] for line in record) == count_refunds(clone) > 0
     assert clone.readable_by_others() == []
+    assert set(sweep(clone)) == {0}
 
     # Again changes nothing and prints the same object.
     again = clone.run("--json", "--orders", orders)
