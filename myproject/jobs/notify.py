@@ -89,7 +89,17 @@ class Courier:
     def _send(self, done: list[str], values: dict[str, str]) -> None:
         if self.breaker.is_open:
             return
+        try:
+            publisher(self.app).commands(*self._commands(done, values))
+            self.breaker.succeed()
+        except Exception as error:  # the thread goes on: nothing here is worth more than a log line
+            self.breaker.fail()
+            logger.info("nobody was told of ended jobs; waiters look", count=len(done), error=type(error).__name__)
+
+    def _commands(self, done: list[str], values: dict[str, str]) -> list[tuple[Any, ...]]:
         commands: list[tuple[Any, ...]] = []
+        if len(self._shown) > BUFFER:
+            self._shown.clear()  # their keys expire
         for task_id, value in values.items():
             commands.append(("SET", _key(self.app, task_id), value, "EX", KEPT))
             self._shown.add(task_id)
@@ -98,16 +108,7 @@ class Courier:
             if task_id in self._shown:
                 self._shown.discard(task_id)
                 commands.append(("DEL", _key(self.app, task_id)))
-        try:
-            publisher(self.app).commands(*commands)
-            self.breaker.succeed()
-        except Exception as error:
-            self.breaker.fail()
-            logger.info(
-                "nobody was told of ended jobs; waiters look again", count=len(done), error=type(error).__name__
-            )
-        if len(self._shown) > BUFFER:
-            self._shown.clear()  # their keys expire
+        return commands
 
     def flush(self, seconds: float = FLUSH) -> None:
         """Wait until nothing waits any more, for `seconds` at most."""
@@ -178,9 +179,9 @@ class Listener:
             return
         try:
             if self._connection.can_read(timeout=max(0.0, seconds)):
-                self._connection.read_response()
+                self._connection.read_response(push_request=True)
                 while self._connection.can_read(timeout=0):
-                    self._connection.read_response()
+                    self._connection.read_response(push_request=True)
         except Exception:
             self.close()
 
@@ -198,7 +199,7 @@ class Listener:
             channels = [_channel(self._app, task_id) for task_id in self._ids]
             self._connection.send_command("SUBSCRIBE", *channels)
             for _ in channels:
-                self._connection.read_response()
+                self._connection.read_response(push_request=True)
         except Exception:
             found.breaker.fail()
             self.close()

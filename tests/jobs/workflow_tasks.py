@@ -7,7 +7,7 @@ from typing import Any
 
 from celery import Celery, Task, chain, group
 
-from tests.jobs.workflow_app import PREFIX
+PREFIX = "workflows."
 
 
 class Refused(Exception):
