@@ -72,6 +72,7 @@ class Courier:
         self.outage: str | None = None
         self.lost_at: float | None = None
         self._broker = broker_of(app)
+        self._ahead = 0.0  # seconds by which this host's clock is ahead of the database's
         self._failures = 0
         self._next_check = 0.0
         self._heads: dict[JobState, list[Head]] = {}
@@ -133,6 +134,7 @@ class Courier:
             self.lost_at = self._broker.check()
             self._next_check = clock + TICK
         now = rows.database_time()
+        self._ahead = time.time() - now
         held = holds()
         work = [
             (state, head)
@@ -140,6 +142,7 @@ class Courier:
             for head in self._look(state, clock=clock)
             if self._has_work(state, head, now=now, clock=clock, held=held)
         ]
+        self.lag = self._lateness(now=now, held=held)
         busy = self._serve(work, now=now, held=held) if work else False
         self._recover()
         if busy:
@@ -172,10 +175,10 @@ class Courier:
 
     def _serve(self, work: list[tuple[JobState, Head]], *, now: float, held: Holds) -> bool:
         """Publish one batch of each lane; tell whether there may be more at once."""
-        waiting = dict(self._broker.waiting({(head.queue, head.priority) for _, head in work}))
+        waiting = self._waiting(work)
         without = [name for name in self.app.tasks if resolve(name) in held.tasks] if held.tasks else []
         without += [name for name in held.tasks if name not in without]
-        busy, lag = False, 0.0
+        busy = False
         random.shuffle(work)  # two relays begin with different lanes, and none is always the last
         for state, head in work:
             if self.stopping:
@@ -187,17 +190,29 @@ class Courier:
             count = self._publish_lane(lane, state, due, limit=limit) if limit and head.due_at <= due.latest else 0
             if not count:
                 self._cool[state, lane] = time.monotonic() + (COOL if limit else SHORTEST)
-            if state == JobState.SCHEDULED and not held:
-                lag = max(lag, now - head.due_at)
             busy = busy or (count > 0 and count == limit)
             if count:
                 length, oldest = waiting[pair]
                 waiting[pair] = Waiting(length + count, oldest if length else now)
-        self.lag = lag
         if not busy:  # otherwise the lanes are as full as before
             self._next_look[JobState.SCHEDULED] = 0.0
             self._cool = {key: until for key, until in self._cool.items() if until > time.monotonic()}
         return busy
+
+    def _waiting(self, work: list[tuple[JobState, Head]]) -> dict[tuple[str, int], Waiting]:
+        """Ask the broker; messages carry this kind of host's time, rows the database's."""
+        found = self._broker.waiting({(head.queue, head.priority) for _, head in work})
+        return {
+            pair: Waiting(length, None if oldest is None else oldest - self._ahead)
+            for pair, (length, oldest) in found.items()
+        }
+
+    def _lateness(self, *, now: float, held: Holds) -> float:
+        """Return for how long the first row that is due and not held has been waiting."""
+        if held.tasks:  # the first may be theirs
+            return 0.0
+        due = [head.due_at for head in self._heads[JobState.SCHEDULED] if head.queue not in held.queues]
+        return max(0.0, now - min(due, default=now))
 
     def _due(self, state: JobState, *, now: float, waiting: Waiting, without: list[str]) -> Due:
         if state == JobState.SCHEDULED:

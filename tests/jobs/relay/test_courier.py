@@ -16,6 +16,7 @@ from django.utils import timezone
 from myproject.jobs import controls
 from myproject.jobs.controls import Hold, Holds
 from myproject.jobs.models import Job
+from myproject.jobs.relay import courier as couriers
 from myproject.jobs.relay import decisions, rows
 from myproject.jobs.relay.courier import Courier
 from myproject.jobs.states import JobState
@@ -67,6 +68,43 @@ def test_a_backlog_is_not_published_again(courier: Eager, add: Add, lists: Lists
     courier.rounds()
     assert lists.ids()[300:] == lost
     assert courier.republished == 1
+
+
+def test_a_host_whose_clock_is_ahead_does_not_take_its_backlog_for_lost(
+    courier: Eager, add: Add, lists: Lists, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Messages carry the host's time, here an hour ahead of the database's."""
+    add(20, state=JobState.SCHEDULED)
+    courier.rounds()
+    make_old(lists, seconds=10 - 3600)
+    Job.objects.update(due_at=datetime.fromtimestamp(time.time() - 5, UTC))
+    monkeypatch.setattr(couriers, "time", Ahead(3600))
+    courier.rounds()
+    assert courier.republished == 0
+    assert lists.length() == 20
+
+
+class Ahead:
+    """A clock that is ahead."""
+
+    monotonic = staticmethod(time.monotonic)
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+
+    def time(self) -> float:
+        return time.time() + self.seconds
+
+
+def test_lateness_is_that_of_the_first_row_that_may_run(courier: Eager, add: Add) -> None:
+    add(3, state=JobState.SCHEDULED, due=-100, queue="paused", prefix="p")
+    add(3, state=JobState.SCHEDULED, due=-40)
+    queue = Hold(controls.ControlKind.QUEUE, "paused", controls.ControlAction.PAUSE)
+    controls.assume(Holds(queues={"paused": queue}), seconds=60)
+    courier.round()
+    assert courier.report()["lag"] == pytest.approx(40, abs=20)
+    courier.round()
+    assert courier.report()["lag"] == 0
 
 
 def make_old(lists: Lists, *, seconds: float, queue: str = "q") -> None:
