@@ -14,6 +14,7 @@ from typing import Any
 import structlog
 from billiard.exceptions import TimeLimitExceeded, WorkerLostError
 from celery import canvas, states
+from celery.app.task import Context
 from celery.backends import base
 from celery.exceptions import ChordError, NotRegistered
 from celery.utils.functional import maybe_list
@@ -25,6 +26,7 @@ from myproject.jobs.errors import is_passing
 from myproject.jobs.failpoints import hit
 from myproject.jobs.fingerprints import fingerprint, headline
 from myproject.jobs.ledger import EventKind
+from myproject.jobs.local import request_of
 from myproject.jobs.models import Job
 from myproject.jobs.states import OPEN, JobState
 from myproject.jobs.waiting import WaitsOnRows
@@ -149,7 +151,7 @@ class JobBackend(WaitsOnRows, ChordsInRows):
             epoch = request.get("job_epoch") if request is not None else None
             if row is None or row.state not in OPEN or epoch not in (None, row.epoch):
                 return
-            of_row = deaths.Context(deaths.request_of(self.app, row))
+            of_row = Context(request_of(self.app, row))
             with self.handing_on(row.root_id or task_id):
                 super().mark_as_revoked(task_id, reason, of_row, True, state)
             keys.release_unique(task_id)

@@ -31,6 +31,7 @@ from myproject.jobs.failpoints import hit
 from myproject.jobs.ledger import dialect, execute
 from myproject.jobs.models import Chord, ChordPart, Job, JobEvent
 from myproject.jobs.outcomes import OutcomesInRows
+from myproject.jobs.storage import StoredDataMissing
 
 logger = structlog.get_logger(__name__)
 
@@ -179,7 +180,9 @@ def with_results(args: Sequence[Any]) -> Sequence[Any]:
 
 
 def results_of(group_id: str) -> list[Any]:
-    """Return the results of a chord's header, in order."""
+    """Return the results of a chord's header, in order. Raises StoredDataMissing when they were pruned."""
+    if not Chord.objects.filter(id=group_id).exists():
+        raise StoredDataMissing(f"The results of the chord {group_id} were pruned; its body cannot run any more.")
     parts = ChordPart.objects.filter(chord_id=group_id).order_by("ordinal", "id").values_list("task_id", "value")
     return _ordered({task_id: loads(text)[1] for task_id, text in parts}, _structure(group_id)["order"])
 

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from celery import states
-from celery.app.task import Context
 from celery.backends import base
 from celery.exceptions import TaskRevokedError
 from celery.result import result_from_tuple
@@ -245,8 +244,3 @@ def refuse_large(encoded: Any) -> None:
 
 def _is_leased(execution: Any) -> bool:
     return execution is not None and execution.state == JobState.RUNNING
-
-
-def fake_request(task_id: str, **known: Any) -> Context:
-    """Return a request for a report about a task that does not run here."""
-    return Context({"id": task_id, "errbacks": [], "delivery_info": {}, **known})
