@@ -12,10 +12,12 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from celery import Celery
+from django.db import DatabaseError, InterfaceError
 
 from myproject.jobs.aliases import resolve
 from myproject.jobs.models import Control
@@ -115,6 +117,17 @@ def held(app: Celery | None, task: str, queue: str) -> Hold | None:
     """
     found = _cache.holds if time.monotonic() < _cache.until else holds()
     return found.find(task=task, queue=queue) if found else None
+
+
+def killed(task: str) -> Hold | None:
+    """Return the kill switch of a best-effort task, whose messages have no row that could wait: they are dropped.
+
+    Such a task may have nothing to do with the database, so it runs while that cannot be asked.
+    """
+    with suppress(DatabaseError, InterfaceError):
+        hold = held(None, task, "")
+        return hold if hold is not None and hold.action is ControlAction.KILL else None
+    return None
 
 
 def forget() -> None:

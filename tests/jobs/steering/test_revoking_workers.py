@@ -1,0 +1,110 @@
+"""Real workers: a revoke outlives their restart, reaches them from foreign clients, and stops a body that runs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from celery import Celery
+from django.contrib.auth.models import Group
+from django.db import connection
+
+from myproject.jobs.actions import bulk
+from myproject.jobs.actions.terminate import terminate_job
+from myproject.jobs.models import Job, JobEvent
+from myproject.jobs.states import JobState
+from tests.jobs.steering import steered_tasks
+from tests.jobs.steering.steered_tasks import app, call, write
+from tests.servers.fixtures import RedisServer
+from tests.servers.processes import Process, wait_until
+
+pytestmark = [pytest.mark.mariadb, pytest.mark.slow, pytest.mark.django_db(transaction=True)]
+
+WAIT = 60.0
+
+
+@pytest.fixture
+def broker(valkey_server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    url = valkey_server.fresh_url()
+    app.conf.update(broker_read_url=url, broker_write_url=url)
+    app.__dict__.pop("_job_publisher", None)  # of the test before, whose broker was another
+    monkeypatch.setattr(bulk, "main_app", app)
+    yield url
+    app.close()
+
+
+@pytest.fixture
+def start_worker(broker: str, worker: Callable[..., Process]) -> Callable[[], Process]:
+    server = connection.settings_dict
+    address = f"{quote(server['USER'] or 'root')}:{quote(server['PASSWORD'] or '')}@{server['HOST']}:{server['PORT']}"
+    env = {
+        "DJANGO_SETTINGS_MODULE": "myproject.settings.test",
+        "DATABASE_URL": f"mysql://{address}/{server['NAME']}",
+        "REDIS_URL": broker,
+    }
+    return lambda: worker(env=env, queues=["default"], app=steered_tasks.__name__)
+
+
+def state(result):
+    return JobState(Job.objects.values_list("state", flat=True).get(id=result.id))
+
+
+def let_go(folder: Path, name: str) -> None:
+    (folder / f"{name}.go").touch()
+
+
+def began(folder: Path, name: str) -> None:
+    wait_until((folder / f"{name}.began").exists, timeout=WAIT, what=f"{name} begins")
+
+
+def finish_another(folder: Path) -> None:
+    """Have the worker run one job more, and so everything that came before.
+
+    No relay runs here: a message that the dying process took with it does not come again, so another one is sent.
+    """
+    results = []
+
+    def is_done() -> bool:
+        if not results or time.monotonic() > results[-1][1] + 5:
+            name = f"another {len(results)}"
+            let_go(folder, name)
+            results.append((write.delay(str(folder), name), time.monotonic()))
+        return any(result.successful() for result, _ in results)
+
+    wait_until(is_done, timeout=WAIT, what="another job")
+
+
+def test_a_revoke_outlives_the_workers(start_worker, tmp_path):
+    start_worker().stop()
+    result = write.delay(str(tmp_path), "never")
+    result.revoke()
+    start_worker()
+    finish_another(tmp_path)
+    assert not (tmp_path / "never.began").exists()
+    assert result.state == "REVOKED"
+
+
+def test_a_foreign_client_revokes_for_good(start_worker, broker, tmp_path):
+    start_worker()
+    result = write.apply_async((str(tmp_path), "never"), countdown=3_600)
+    foreign = Celery("foreign", set_as_current=False)
+    foreign.conf.update(broker_read_url=broker, broker_write_url=broker)
+    foreign.control.revoke(result.id)
+    wait_until(lambda: state(result) == JobState.CANCELLED, timeout=WAIT, what="the row is cancelled")
+    foreign.close()
+
+
+@pytest.mark.parametrize("task", [write, call], ids=["transaction", "lease"])
+def test_a_body_that_runs_is_stopped_and_does_not_come_back(start_worker, tmp_path, task):
+    start_worker()
+    result = task.delay(str(tmp_path), "hangs")
+    began(tmp_path, "hangs")
+    ended = terminate_job(task_id=result.id, actor="ops", reason="it hangs", patience=WAIT)
+    assert (ended.cancelled, ended.told) == (True, True)
+    finish_another(tmp_path)
+    assert not Group.objects.filter(name="hangs").exists()
+    assert (state(result), result.state) == (JobState.CANCELLED, "REVOKED")
+    assert "cancelled" in JobEvent.objects.filter(job_id=result.id).values_list("kind", flat=True)
