@@ -26,6 +26,7 @@ from typing import Any
 
 from celery import Task
 from celery._state import get_current_worker_task
+from celery.exceptions import Ignore, Reject
 from celery.result import EagerResult
 from django.db import DEFAULT_DB_ALIAS, connections, transaction
 from kombu.utils.json import loads
@@ -34,6 +35,7 @@ from myproject.errors import OutageError
 from myproject.jobs import running
 from myproject.jobs.amqp import sparse_headers, write
 from myproject.jobs.chords import with_results
+from myproject.jobs.controls import killed
 from myproject.jobs.eager import is_eager
 from myproject.jobs.ledger import NewJob
 from myproject.jobs.payload import EMBED, encode
@@ -173,6 +175,9 @@ class DurableTask(Task):  # type: ignore[misc]  # Celery ships no types
         request.job_entered = True
         args = tuple(with_results(args))
         if not self.durable:
+            hold = killed(self.name)
+            if hold is not None:
+                raise Ignore(str(hold))
             return self.run(*args, **kwargs)
         if request.is_eager:
             if self.mode == "lease":
@@ -189,7 +194,12 @@ class DurableTask(Task):  # type: ignore[misc]  # Celery ships no types
         asked = getattr(error, "retry_after", None)
         if asked is not None:
             options["countdown"] = asked
-        return super().retry(*args, **options)
+        try:
+            return super().retry(*args, **options)
+        except Reject as refused:  # Celery's word for a retry that could not be sent, whatever the reason
+            if isinstance(refused.reason, Exception):
+                raise refused.reason from None
+            raise
 
     def patience(self, error: Exception) -> dict[str, Any]:
         """Return the options of a retry after an error whose class says that it may pass."""

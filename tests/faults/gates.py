@@ -30,7 +30,7 @@ class Gates:
     def pass_through(self, name: str, *, give_up: float = 600) -> None:
         """Wait until the gate is open. Gives up in the end, so that no test leaves a process behind."""
         deadline = time.monotonic() + give_up
-        while not (self.folder / f"{_file(name)}.open").exists():
+        while not self.is_open(name):
             if time.monotonic() > deadline:
                 raise TimeoutError(f"gate {name} stayed closed for {give_up:g} s")
             time.sleep(LOOK_EVERY)
@@ -38,6 +38,10 @@ class Gates:
     def open(self, name: str) -> None:
         """Let everybody through, now and later."""
         (self.folder / f"{_file(name)}.open").touch()
+
+    def is_open(self, name: str) -> bool:
+        """Tell whether a gate is open."""
+        return (self.folder / f"{_file(name)}.open").exists()
 
     def close(self, name: str) -> None:
         """Keep everybody out who is not through yet."""

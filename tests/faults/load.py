@@ -104,12 +104,15 @@ class Producer:
 
     def call(self, task: str, *keys: str, args: tuple[Any, ...] = (), owes: bool = True, **options: Any) -> list[str]:
         """Send a task once for each key, in one transaction, and return the task ids (none from stock Celery)."""
-        found = self._send(
-            next(self._numbers),
-            "call",
-            {"task": task, "keys": list(keys), "args": list(args), "owes": owes, "options": options},
-        ).wait()
+        found = self.begin_call(task, *keys, args=args, owes=owes, **options).wait()
         return [str(task_id) for task_id in found["ids"]]
+
+    def begin_call(
+        self, task: str, *keys: str, args: tuple[Any, ...] = (), owes: bool = True, **options: Any
+    ) -> Answer:
+        """Do the same without waiting for its end, which a failpoint may prevent."""
+        what = {"task": task, "keys": list(keys), "args": list(args), "owes": owes, "options": options}
+        return self._send(next(self._numbers), "call", what)
 
     def flow(self, shape: str, key: str, *, size: int, gate: str = "") -> None:
         """Send a `chord` (its parts wait at `gate`) or a `chain`."""

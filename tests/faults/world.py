@@ -19,6 +19,7 @@ from tests.faults.brokers import Broker
 from tests.faults.budgets import RECOVERY, SETTLE, START, STEP, seed, seed_of
 from tests.faults.checker import Report, log_errors, look, wait_for_all
 from tests.faults.databases import Mariadb, Sqlite
+from tests.faults.failpoints import Failpoints
 from tests.faults.load import Answer, Producer
 from tests.faults.programs import Program, Programs
 from tests.servers.processes import ROOT, clean_environment, python, wait_until
@@ -47,6 +48,7 @@ class World:
         self.oracle = oracle.Oracle(self.folder / "ledger")
         (self.folder / "gates").mkdir()
         self.gates = gates.Gates(self.folder / "gates")
+        self.failpoints = Failpoints(self.folder / "failpoints")
         settings = "tests.faults.stock_settings" if stock else "tests.faults.settings"
         self.env = clean_environment(
             DJANGO_SETTINGS_MODULE=settings,
@@ -89,11 +91,11 @@ class World:
             "-c", str(concurrency), "--prefetch-multiplier=1", "-l", "INFO", "--without-mingle", "--without-gossip",
             *extra,
         ]  # fmt: skip
-        return Program(name, command, env=dict(env))
+        return Program(name, command, env=self.failpoints.env("worker") | env)
 
     def relay_program(self, name: str, **env: str) -> Program:
         """Return the description of a relay."""
-        return Program(name, [python(), "manage.py", "relay"], env=dict(env))
+        return Program(name, [python(), "manage.py", "relay"], env=self.failpoints.env("relay") | env)
 
     def replace(self, program: Program, *, kill: bool = True) -> None:
         """Run a program in the place of the one with its name, until the row ends."""
@@ -122,12 +124,12 @@ class World:
     def producer(self) -> Producer:
         """The site, started when first asked for, and again after a row has killed it."""
         if self._producer is None or not self._producer.is_running():
-            self._producer = Producer(env=self.env, folder=self.folder)
+            self._producer = self.new_producer()
         return self._producer
 
     def new_producer(self, **env: str) -> Producer:
         """Start another site with variables of its own; the row stops it."""
-        return Producer(env=self.env | env, folder=self.folder)
+        return Producer(env=self.env | self.failpoints.env("site") | env, folder=self.folder)
 
     # --- one row --------------------------------------------------------------------------------------------------
 
@@ -158,12 +160,13 @@ class World:
         self.programs.thaw()
 
     def clear(self) -> None:
-        """Empty tables, lists, gates and the receiver's ledger."""
+        """Empty tables, lists, gates, failpoints and the receiver's ledger."""
         self.broker.flush()
         # Jobs first: this waits for those that are running, and what they leave goes next.
         for table in SHOP_TABLES if self.stock else (*JOB_TABLES, *SHOP_TABLES):
             self.database.rows(f"DELETE FROM {table}")
         self.gates.clear()
+        self.failpoints.clear()
         self.oracle.clear()
 
     def wait_for_workers(self, names: Iterable[str] = WORKERS, *, within: float = 2 * START) -> None:

@@ -199,3 +199,31 @@ def query(key: str, statement: str) -> str:
     with connection.cursor() as cursor:
         cursor.execute(statement)
     return key
+
+
+@shared_task(bind=True)
+def again(self: Any, key: str) -> str:
+    """Does: one effect, at its second try. Twice: counted. Retries: once. Enqueued by: the producer."""
+    if not self.request.retries:
+        raise self.retry(countdown=0)
+    note(key)
+    return key
+
+
+@shared_task(bind=True, max_retries=None)
+def patient(self: Any, key: str, gate: str) -> str:
+    """Does: one effect when the gate is open. Twice: counted. Retries: until then. Enqueued by: the producer."""
+    if not Gates().is_open(gate):
+        Gates().arrive(gate)
+        raise self.retry(countdown=0.2)
+    note(key)
+    return key
+
+
+if os.environ.get("FAULTS_VERSION") == "new":
+
+    @shared_task
+    def novel(key: str) -> str:
+        """Does: one effect, by the new version. Twice: counted. Retries: none. Enqueued by: the producer."""
+        note(key)
+        return key
