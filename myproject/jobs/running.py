@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import structlog
+from billiard.common import terminate_handler_fired  # type: ignore[attr-defined]
 from celery.app.task import get_actual_ignore_result
 from celery.exceptions import Ignore, Retry
 from django.db import DatabaseError, IntegrityError, InterfaceError, connections, transaction
@@ -122,6 +123,8 @@ def run(task: Any, request: Any, args: Any, kwargs: Any) -> Any:
     except LeaseLost as error:
         raise Ignore(str(error)) from None
     except (SystemExit, RecursionError, MemoryError) as error:
+        if terminate_handler_fired():  # the pool ends this process, and its main process counts that
+            raise
         deaths.count(task, request, execution, error)
         raise Ignore(f"counted as a death: {type(error).__name__}") from None
     except (DatabaseError, InterfaceError) as error:
