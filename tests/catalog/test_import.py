@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -188,7 +189,7 @@ def test_demo_prices_follow_their_formula_and_stock_has_its_receipts(tmp_path: P
 
 
 @pytest.mark.django_db(transaction=True)
-def test_what_changed_is_announced_once(tmp_path: Path, sent: Promises) -> None:
+def test_what_changed_is_announced_once(tmp_path: Path, sent: Promises, run_jobs: Callable[[], object]) -> None:
     import_products(path=write_file(tmp_path, SHIRT, JEANS), now=NOW)
     ids = dict(Product.objects.values_list("external_id", "pk"))
 
@@ -199,6 +200,13 @@ def test_what_changed_is_announced_once(tmp_path: Path, sent: Promises) -> None:
     sent.forget()
 
     import_products(path=write_file(tmp_path, SHIRT.replace("Turtle", "Tortoise"), JEANS), now=NOW)
+
+    # The comparison behind the first import has not begun: it is the one behind the second, too.
+    assert sent() == [("search.tasks.index_products", [ids["15970"]])]
+    run_jobs()
+    sent.forget()
+
+    import_products(path=write_file(tmp_path, SHIRT.replace("Turtle", "Torte"), JEANS), now=NOW)
 
     assert sent() == [("search.tasks.index_products", [ids["15970"]]), ("search.tasks.verify_index",)]
 
