@@ -185,18 +185,19 @@ class Courier:
                 return False
             lane, pair = self._lane(head), (head.queue, head.priority)
             due = self._due(state, now=now, waiting=waiting[pair], without=without)
-            allowance = self._allowance(state, lane, waiting[pair])
-            limit = min(allowance, self._batch_of(lane))
-            count = self._publish_lane(lane, state, due, limit=limit) if limit and head.due_at <= due.latest else 0
+            if head.due_at > due.latest:  # a backlog, not a loss
+                self._cool[state, lane] = time.monotonic() + COOL
+                continue
+            limit = min(self._allowance(state, lane, waiting[pair]), self._batch_of(lane))
+            count = self._publish_lane(lane, state, due, limit=limit) if limit else 0
             if not count:
-                self._cool[state, lane] = time.monotonic() + (COOL if limit else SHORTEST)
+                self._cool[state, lane] = time.monotonic() + (COOL if limit else POLL)
             busy = busy or (count > 0 and count == limit)
             if count:
                 length, oldest = waiting[pair]
                 waiting[pair] = Waiting(length + count, oldest if length else now)
         if not busy:  # otherwise the lanes are as full as before
             self._next_look[JobState.SCHEDULED] = 0.0
-            self._cool = {key: until for key, until in self._cool.items() if until > time.monotonic()}
         return busy
 
     def _waiting(self, work: list[tuple[JobState, Head]]) -> dict[tuple[str, int], Waiting]:
@@ -236,10 +237,14 @@ class Courier:
         return max(1, min(self.batch, int(BATCH_BYTES / self._body.get(lane, 1.0))))
 
     def _pause(self, *, now: float) -> float:
-        heads = self._heads.get(JobState.SCHEDULED, [])
-        if not heads:
-            return IDLE
-        return max(SHORTEST, min(POLL, *(head.due_at - now for head in heads)))
+        """Return how long nothing is to be done: until the next row is due or the next lane may be tried again."""
+        clock = time.monotonic()
+        self._cool = {key: until for key, until in self._cool.items() if until > clock}
+        waits = [IDLE, *(until - clock for until in self._cool.values())]
+        for head in self._heads.get(JobState.SCHEDULED, []):
+            cool = self._cool.get((JobState.SCHEDULED, self._lane(head)), 0.0)
+            waits.append(min(POLL, max(head.due_at - now, cool - clock)))
+        return max(SHORTEST, min(waits))
 
     # --- one lane
 

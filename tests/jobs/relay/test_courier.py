@@ -229,3 +229,16 @@ def test_large_bodies_go_in_several_pipelines(courier: Eager, add: Add, lists: L
     courier.rounds()
     assert lists.ids() == ids
     assert lists.messages()[0]["task"] == TASK
+
+
+def test_a_full_list_is_not_asked_about_all_the_time(celery_app: Celery, add: Add, lists: Lists) -> None:
+    courier = Courier(celery_app, window=100)
+    add(500, state=JobState.SCHEDULED, due=-30)
+    while not (pause := courier.round()):
+        assert lists.length() <= 500
+    assert pause > 0.05
+    assert lists.length() < 500
+    Job.objects.all().delete()
+    time.sleep(0.3)  # every lane may be tried again, and there is none
+    courier.round()
+    assert courier.round() > 0.05
