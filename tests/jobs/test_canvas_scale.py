@@ -64,6 +64,7 @@ def test_each_part_costs_the_same_number_of_statements(tasks, app):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # 30 s on an idle machine
 def test_ten_thousand_parts_come_to_one_body_with_all_results_in_order(tasks, app):
     parts = 10_000
     shop = Workshop(app)
