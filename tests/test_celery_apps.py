@@ -9,6 +9,8 @@ from celery import current_app, shared_task
 from celery.app.defaults import NAMESPACES, flatten
 
 from myproject.celery import abandon_cart_app, app
+from myproject.jobs.models import Job
+from myproject.jobs.task import DurableTask
 from myproject.settings.celery import QUEUES, queue_for
 
 
@@ -60,6 +62,26 @@ def test_tasks_go_to_the_queue_of_the_table_under_their_old_names_too(task, queu
     options = app.amqp.router.route({}, task, (), {})
     assert options["queue"].name == queue
     assert options["priority"] == priority == queue_for(task).priority
+
+
+@pytest.mark.django_db
+def test_a_call_is_a_job_of_the_app_that_it_was_made_on():
+    shared.delay()
+    abandon_cart_app.tasks["tests.shared"].delay()
+    app.send_task("somebody.elses.task", queue="reports")
+
+    assert sorted(Job.objects.values_list("app", "task", "queue")) == [
+        ("fast_queue", "tests.shared", "fast_queue"),
+        ("myproject", "somebody.elses.task", "reports"),
+        ("myproject", "tests.shared", "default"),
+    ]
+
+
+def test_every_task_of_both_apps_is_durable_unless_it_says_otherwise():
+    for celery_app in (app, abandon_cart_app):
+        own = {name: task for name, task in celery_app.tasks.items() if not name.startswith(("celery.", "tests."))}
+        assert {name for name, task in own.items() if not isinstance(task, DurableTask)} == set()
+        assert {name for name, task in own.items() if not task.durable} == set()
 
 
 def test_the_caller_decides_against_the_table():

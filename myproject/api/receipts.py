@@ -12,6 +12,7 @@ from django.conf import settings
 from myproject.accounts.models import User
 from myproject.api.models import TaskReceipt
 from myproject.errors import NotFound
+from myproject.jobs.models import Job
 
 #: State of a task that the result backend knows nothing of any more.
 EXPIRED = "EXPIRED"
@@ -30,15 +31,17 @@ def read_task(*, task_id: str, user: User, now: datetime) -> dict[str, Any]:
     """Return id, name, subject and state of a task that `user` started.
 
     `progress` is the meta of a PROGRESS state; `error` is the class of a failure without its text, which may repeat
-    arguments. The backend says PENDING of a task whose result it dropped, too: once the receipt is older than results
-    are kept, that is told as EXPIRED. Raises NotFound for tasks that are not the user's.
+    arguments. A job whose outcome was pruned looks like one that never was, PENDING: once the receipt is older than
+    results are kept, that is told as EXPIRED. A job that waits stays PENDING, however long. Raises NotFound for tasks
+    that are not the user's.
     """
     receipt = TaskReceipt.objects.filter(task_id=task_id, user=user).first()
     if receipt is None:
         raise NotFound("There is no such task, or it is not yours to see.")
     result: AsyncResult[Any] = AsyncResult(task_id)
     state: str = result.state
-    if state == PENDING and now - receipt.created_at > timedelta(seconds=settings.CELERY_RESULT_EXPIRES):
+    old = now - receipt.created_at > timedelta(seconds=settings.CELERY_RESULT_EXPIRES)
+    if state == PENDING and old and not Job.objects.filter(id=task_id).exists():
         state = EXPIRED
     return {
         "id": task_id,

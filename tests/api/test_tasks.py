@@ -13,6 +13,7 @@ from rest_framework.test import APIClient
 from myproject.accounts.models import User
 from myproject.api.models import TaskReceipt
 from myproject.api.receipts import record_receipt
+from myproject.jobs.sending import enqueue
 
 pytestmark = pytest.mark.django_db
 
@@ -66,6 +67,16 @@ def test_a_task_whose_result_was_dropped_is_expired_and_not_pending(anna, client
     make_it_old(settings)
     body = client.get("/api/tasks/nine-days-old").json()
     assert (body["state"], body["ready"], body["error"]) == ("EXPIRED", True, None)
+
+
+def test_a_job_that_waits_is_pending_however_old_its_receipt(anna, client, settings, run_jobs):
+    enqueue("orders.tasks.process_order", 7, task_id="waits")
+    receipt(anna, task_id="waits")
+    make_it_old(settings)
+    body = client.get("/api/tasks/waits").json()
+    assert (body["state"], body["ready"]) == ("PENDING", False)
+    run_jobs()
+    assert client.get("/api/tasks/waits").json()["state"] == "SUCCESS"
 
 
 def test_a_task_that_is_still_known_keeps_its_state_however_old(anna, client, settings):

@@ -1,5 +1,7 @@
 """Old task names: each reaches its task, with its options, and none is dropped in silence."""
 
+import json
+
 import pytest
 from celery import Celery
 from celery.exceptions import MaxRetriesExceededError, Retry
@@ -7,6 +9,8 @@ from celery.exceptions import MaxRetriesExceededError, Retry
 from myproject.celery import app as project_app
 from myproject.jobs import aliases
 from myproject.jobs.aliases import OldTask, TaskPlannedError, is_stand_in, register_aliases, resolve
+from myproject.jobs.models import Job, JobKey
+from myproject.jobs.states import JobState
 from myproject.settings.celery import queue_for, route_task
 
 
@@ -203,3 +207,27 @@ def test_an_old_name_is_routed_to_the_queue_of_its_target(old):
 )
 def test_names_of_the_documents_reach_the_queue_that_the_documents_give(name, queue):
     assert queue_for(name).name == queue
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("name", ["tasks.process_order", "process_order"])
+def test_an_old_name_is_a_job_that_its_target_runs_and_that_is_found_by_its_keys(name, run_jobs):
+    project_app.send_task(name, args=[7])
+
+    job = Job.objects.get()
+    assert (job.task, job.queue) == (name, "orders")
+    assert list(JobKey.objects.values_list("name", "value")) == [("order", "7")]
+    (ran,) = run_jobs()
+    assert (ran.task, ran.result) == (name, {"status": "not_found", "order_id": 7})
+    assert Job.objects.get().state == JobState.SUCCEEDED
+
+
+@pytest.mark.django_db
+def test_what_was_sent_for_a_planned_task_is_kept_with_its_arguments(run_jobs):
+    project_app.send_task("tasks.generate_sitemap", args=["shop"])
+
+    with pytest.raises(TaskPlannedError):
+        run_jobs()
+
+    parked = Job.objects.get()
+    assert (parked.state, json.loads(parked.body)[0]) == (JobState.PARKED, ["shop"])
