@@ -92,7 +92,11 @@ class JobEvent(models.Model):
     actor = CodeField(max_length=191, null=True)
 
     class Meta:
-        indexes = [models.Index(fields=["job_id", "id"], name="job_event_job")]
+        indexes = [
+            models.Index(fields=["job_id", "id"], name="job_event_job"),
+            # The way from a cause to its jobs. Here and not on the jobs, where every insert would pay for it.
+            models.Index(fields=["fingerprint", "job_id"], name="job_event_fingerprint"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.kind} {self.job_id}"

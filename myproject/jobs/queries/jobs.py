@@ -12,13 +12,12 @@ from myproject.errors import NotFound
 from myproject.jobs.models import Job
 from myproject.jobs.queries.filters import JobFilter
 from myproject.jobs.queries.walk import CHUNK, Cursor, is_exact, walk
-from myproject.jobs.states import JobState
 
 PAGE = 50
 #: Counts end here and say "10,000+": up to there an index is counted in milliseconds, and nobody reads further.
 MOST_COUNTED = 10_000
-#: The most jobs that one page looks at for what no index knows (an age, a queue of a task): about 50 ms. The page
-#: then says where it stopped, and the next one goes on from there.
+#: The most jobs that one page looks at for what no index knows (an age, the queue of a task's jobs): about 50 ms. The
+#: page then says where it stopped, and the next one goes on from there.
 MOST_EXAMINED = 2_000
 
 #: Columns that may be large and that no list shows.
@@ -122,5 +121,5 @@ def read_search(text: str) -> JobFilter:
     name, equals, value = text.partition("=")
     ways = [JobFilter(key_name=name, key=value)] if equals and name and value else []
     ways += [JobFilter(ids=(text,)), JobFilter(roots=(text,)), JobFilter(key=text), JobFilter(task=text)]
-    ways += [JobFilter(states=(state,), fingerprint=text) for state in (JobState.PARKED, JobState.DISCARDED)]
+    ways += [JobFilter(fingerprint=text)]
     return next((way for way in ways if list_jobs(way, size=1).jobs), JobFilter(key=text))

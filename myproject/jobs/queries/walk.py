@@ -19,7 +19,7 @@ from django.db import connection
 from django.db.models import Exists, Min, OuterRef, Q, QuerySet
 
 from myproject.errors import InvalidInput
-from myproject.jobs.models import Job, JobKey
+from myproject.jobs.models import Job, JobEvent, JobKey
 from myproject.jobs.queries.filters import JobFilter
 from myproject.jobs.states import OPEN, JobState
 
@@ -62,6 +62,7 @@ class Lane:
     order: tuple[str, ...] = ("id",)
     descending: bool = False
     job: str = "id"  # the column that holds the job's id
+    distinct: bool = False
 
     def positions(self, after: tuple[Any, ...] | None, *, first: int) -> Iterator[tuple[tuple[Any, ...], str]]:
         """Yield (key, job id) behind `after`, reading `first` of them and then more at a time."""
@@ -69,7 +70,8 @@ class Lane:
         size = min(first, CHUNK)
         while True:
             rows = self.rows.filter(self._beyond(after)) if after else self.rows
-            found = list(rows.order_by(*signed).values_list(*self.order, self.job)[:size])
+            rows = rows.order_by(*signed).values_list(*self.order, self.job)
+            found = list((rows.distinct() if self.distinct else rows)[:size])
             for row in found:
                 yield tuple(row[:-1]), row[-1]
             if len(found) < size:
@@ -163,6 +165,9 @@ def _groups(wanted: JobFilter) -> Iterator[tuple[int, Group]]:
         once = ~Exists(later) if len(names) > 1 else Q()
         keys = [JobKey.objects.filter(once, name=name, value=wanted.key) for name in names]
         yield 0, Group([Lane(rows=found, descending=True, job="job_id") for found in keys], descending=True)
+    elif wanted.fingerprint:
+        events = JobEvent.objects.filter(fingerprint=wanted.fingerprint)
+        yield 0, Group([Lane(rows=events, order=("job_id",), descending=True, job="job_id", distinct=True)], True)
     elif wanted.task:
         yield 0, _by_task(wanted)
     elif wanted.states or wanted.queue:

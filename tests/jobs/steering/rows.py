@@ -6,7 +6,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from itertools import count
 
-from myproject.jobs.models import Job, JobKey
+from myproject.jobs.models import Job, JobEvent, JobKey
 from myproject.jobs.states import JobState
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -39,4 +39,10 @@ def job(**fields):
 
 def parked(**fields):
     """Insert a job that failed for good."""
-    return job(**{"state": JobState.PARKED, "error": "ValueError: no", "fingerprint": "f1", "attempts": 3, **fields})
+    row = job(**{"state": JobState.PARKED, "error": "ValueError: no", "fingerprint": "f1", "attempts": 3, **fields})
+    for second in (1, 2):  # it failed twice of the same cause
+        JobEvent.objects.create(
+            job_id=row.id, at=NOW + timedelta(seconds=second), kind="failed", epoch=0, attempts=second, error=row.error,
+            fingerprint=row.fingerprint,
+        )  # fmt: skip
+    return row

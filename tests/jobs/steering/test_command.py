@@ -113,7 +113,7 @@ def test_a_job_is_shown_without_its_arguments_unless_they_are_asked_for():
     assert "raise ValueError" in text
     found = json.loads(run("show", row.id, "--json"))
     assert (found["state"], found["keys"], "body" in found) == ("parked", {"order": "A1"}, False)
-    assert [moment["kind"] for moment in found["history"]] == ["created", "parked"]
+    assert [moment["kind"] for moment in found["history"]] == ["created", "failed", "failed", "parked"]
 
 
 def test_a_workflow_is_drawn():

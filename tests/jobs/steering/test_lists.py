@@ -10,6 +10,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from myproject.errors import InvalidInput, NotFound
+from myproject.jobs.models import Job
 from myproject.jobs.queries import jobs, walk
 from myproject.jobs.queries.backlog import read_backlog
 from myproject.jobs.queries.failures import group_failures
@@ -91,7 +92,7 @@ def test_open_jobs_come_in_the_order_in_which_they_are_due_and_closed_ones_with_
         JobFilter(task=TASK),
         JobFilter(key="A1"),
         JobFilter(roots=("job-root",)),
-        JobFilter(states=(QUEUED, PARKED), fingerprint="f1"),
+        JobFilter(states=(QUEUED, PARKED), created_before=NOW + timedelta(seconds=1)),
         JobFilter(task=TASK, created_before=NOW + timedelta(seconds=1)),
     ],
     ids=lambda wanted: ",".join(wanted.as_json()) or "all",
@@ -124,13 +125,24 @@ def test_a_page_that_looks_in_vain_says_where_it_stopped(monkeypatch):
     monkeypatch.setattr(jobs, "CHUNK", 2)
     monkeypatch.setattr(jobs, "MOST_EXAMINED", 2)
     rows = [job() for _ in range(5)]
-    last = job(fingerprint="f1", state=QUEUED)
-    wanted = JobFilter(states=(QUEUED,), fingerprint="f1")
+    last = job(created_at=NOW - timedelta(days=1))
+    wanted = JobFilter(states=(QUEUED,), created_before=NOW)
     page = list_jobs(wanted)
     assert (page.jobs, page.examined) == ([], 2)
     assert count_jobs(wanted, examined=2) == Count(0, more=True)
     assert [task_id for found in all_pages(wanted, size=5) for task_id in found] == [last.id]
     assert len(rows) == 5
+
+
+def test_jobs_of_one_cause_are_found_once_each_page_by_page():
+    rows = [parked() for _ in range(7)]
+    parked(fingerprint="f2")
+    later = parked()
+    Job.objects.filter(id=later.id).update(fingerprint="f3")  # it failed of another cause since
+    wanted = JobFilter(fingerprint="f1")
+    assert all_pages(wanted, size=3) == [[row.id for row in part] for part in (rows[:3:-1], rows[3:0:-1], rows[:1])]
+    assert count_exactly(wanted) == 7
+    assert count_exactly(JobFilter(fingerprint="f1", states=(QUEUED,))) == 0
 
 
 def test_counts_end_where_nobody_reads_on():
@@ -260,7 +272,7 @@ def test_every_statement_of_every_list_uses_an_index():
             " UTC_TIMESTAMP(6), '[]', CONCAT('root-', seq MOD 500) FROM seq_1_to_40000",
             [TASK],
         )
-        cursor.execute("ANALYZE TABLE jobs_job, jobs_jobkey")
+        cursor.execute("ANALYZE TABLE jobs_job, jobs_jobkey, jobs_jobevent")
         cursor.fetchall()
     with CaptureQueriesContext(connection) as seen:
         for wanted in FILTERS:

@@ -26,14 +26,19 @@ pytestmark = [pytest.mark.mariadb, pytest.mark.slow, pytest.mark.django_db(trans
 WAIT = 60.0
 
 
-@pytest.fixture
-def broker(valkey_server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+@pytest.fixture(scope="module")
+def broker(valkey_server: RedisServer) -> Iterator[str]:
+    """One broker for all tests here: an app keeps the connections that it made."""
     url = valkey_server.fresh_url()
     app.conf.update(broker_read_url=url, broker_write_url=url)
-    app.__dict__.pop("_job_publisher", None)  # of the test before, whose broker was another
-    monkeypatch.setattr(bulk, "main_app", app)
+    app.__dict__.pop("_job_publisher", None)
     yield url
     app.close()
+
+
+@pytest.fixture(autouse=True)
+def own_app(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bulk, "main_app", app)
 
 
 @pytest.fixture
@@ -103,7 +108,7 @@ def test_a_body_that_runs_is_stopped_and_does_not_come_back(start_worker, tmp_pa
     result = task.delay(str(tmp_path), "hangs")
     began(tmp_path, "hangs")
     ended = terminate_job(task_id=result.id, actor="ops", reason="it hangs", patience=WAIT)
-    assert (ended.cancelled, ended.told) == (True, True)
+    assert (ended.cancelled, ended.told, ended.state) == (True, True, "cancelled")
     finish_another(tmp_path)
     assert not Group.objects.filter(name="hangs").exists()
     assert (state(result), result.state) == (JobState.CANCELLED, "REVOKED")
