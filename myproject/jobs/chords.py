@@ -90,7 +90,7 @@ class ChordsInRows(OutcomesInRows):
         if not request.group or not request.id:
             return
         value = self.encode_part(state, self.encode_result(result, state))
-        with transaction.atomic():
+        with transaction.atomic(savepoint=False):  # whoever reports undoes everything when this fails
             tally = _lock(request.group)
             if tally is None:
                 # A stock client sent this chord and counts it where it keeps its results.

@@ -66,3 +66,29 @@ def test_parts_that_fail_together_fail_inner_and_outer_chord_once(app):
 
     assert AsyncResult(result.id, app=app).state == "FAILURE"
     assert [note[0::2] for note in tasks.notes] == [("new", "ChordError")]
+
+
+def test_a_body_that_runs_is_started_for_everybody_who_asks(app):
+    tasks = register(app)
+    seen = []
+
+    @app.task(name=PREFIX + "watched", shared=False, bind=True)
+    def watched(self):
+        # Other connections ask, all at once, and the lock that they see is the body's.
+        task_id = self.request.id
+        asks = [lambda: seen.append(AsyncResult(task_id, app=app).state) for _ in range(THREADS)]
+        assert in_threads(*asks) == []
+
+    result = watched.delay()
+    waiting = tasks.add.delay(1, 1)
+    assert AsyncResult(result.id, app=app).state == "PENDING"
+    row = ledger.read(result.id)
+    run_row(app, row)
+
+    assert seen == ["STARTED"] * THREADS
+    assert AsyncResult(result.id, app=app).state == "SUCCESS"
+
+    asked = []
+    asks = [lambda: asked.extend(AsyncResult(waiting.id, app=app).state for _ in range(20)) for _ in range(THREADS)]
+    assert in_threads(*asks) == []
+    assert set(asked) == {"PENDING"}
