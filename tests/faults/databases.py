@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from tests.faults.budgets import STEP
-from tests.servers.mariadb import mariadb_binaries
+from tests.servers.mariadb import mariadb_binaries, own_temporary_files
 from tests.servers.processes import (
     NotAvailable,
     Process,
-    clean_environment,
     free_port,
     pause_group,
     resume_group,
@@ -98,7 +97,10 @@ class Mariadb:
             "--innodb-flush-log-at-trx-commit=1", "--performance-schema=OFF", *as_root, *extra,
         ]  # fmt: skip
         self.process = Process(
-            [server, "--no-defaults", *options], folder=self.folder, name="mariadb", env=clean_environment()
+            [server, "--no-defaults", *options],
+            folder=self.folder,
+            name="mariadb",
+            env=own_temporary_files(self.folder),
         )
         self.process.wait_ready(self.answers, timeout=2 * STEP)
         self.rows(f"CREATE DATABASE IF NOT EXISTS {self.name}", database=None)
@@ -112,7 +114,7 @@ class Mariadb:
                 install, "--no-defaults", f"--datadir={unfinished}", "--auth-root-authentication-method=normal",
                 "--skip-test-db", *as_root,
             ],
-            capture_output=True, text=True, env=clean_environment(), check=False,
+            capture_output=True, text=True, env=own_temporary_files(self.folder), check=False,
         )  # fmt: skip
         if done.returncode:
             raise NotAvailable(f"mariadb-install-db failed: {(done.stdout + done.stderr)[-800:]}")

@@ -40,12 +40,13 @@ def start_mariadb(folder: Path, *, outlives_parent: bool = False) -> tuple[Proce
     install, server = mariadb_binaries()
     folder.mkdir(parents=True, exist_ok=True)
     data, socket_file, port = folder / "data", folder / "s", free_port()
+    environment = own_temporary_files(folder)
     as_root = ["--user=root"] if os.geteuid() == 0 else []
     installed = subprocess.run(
         [install, "--no-defaults", f"--datadir={data}", "--auth-root-authentication-method=normal", *as_root],
         capture_output=True,
         text=True,
-        env=clean_environment(),
+        env=environment,
         check=False,
     )
     if installed.returncode:
@@ -70,7 +71,7 @@ def start_mariadb(folder: Path, *, outlives_parent: bool = False) -> tuple[Proce
         [server, "--no-defaults", *options],
         folder=folder,
         name="mariadb",
-        env=clean_environment(),
+        env=environment,
         outlives_parent=outlives_parent,
         stop_timeout=20,
     )
@@ -78,6 +79,16 @@ def start_mariadb(folder: Path, *, outlives_parent: bool = False) -> tuple[Proce
     process.wait_ready(lambda: _answers(url), timeout=60)
     execute(url, "CREATE DATABASE IF NOT EXISTS myproject")
     return process, url
+
+
+def own_temporary_files(folder: Path) -> dict[str, str]:
+    """Return an environment with a temporary folder of the server's own.
+
+    A server that starts deletes every `#sql*` file in that folder, also those of other servers that run.
+    """
+    temporary = folder / "tmp"
+    temporary.mkdir(parents=True, exist_ok=True)
+    return clean_environment(TMPDIR=str(temporary))
 
 
 def fresh_database(server_url: str) -> str:
