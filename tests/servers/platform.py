@@ -1,4 +1,4 @@
-"""A whole platform out of real processes: web, workers by program, beat and the provider's stand-in."""
+"""A whole platform out of real processes: web, workers by program, relay, beat and the provider's stand-in."""
 
 from __future__ import annotations
 
@@ -90,6 +90,7 @@ class Platform:
             for name in self.programs:
                 self.start_worker(name, wait=False)
             self.processes["web"], _ = programs.start_web(env=self.env, folder=logs, port=self.web_port, wait=False)
+            self.processes["relay"] = programs.start_relay(env=self.env, folder=logs, wait=False)
             if self.beat:
                 self.processes["beat"] = programs.start_beat(env=self.env, folder=logs, wait=False)
             for process in self.processes.values():

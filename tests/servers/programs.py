@@ -73,6 +73,12 @@ def start_beat(
     return _ready(process, lambda: "beat: Starting" in process.log(), wait=wait)
 
 
+def start_relay(*, env: Mapping[str, str], folder: Path, wait: bool = True) -> Process:
+    """Start `manage.py relay`, which publishes what is due and takes back what dead workers left."""
+    process = Process([python(), "manage.py", "relay"], folder=folder, name="relay", env=env)
+    return _ready(process, lambda: "relay started" in process.log(), wait=wait)
+
+
 def start_web(
     *, env: Mapping[str, str], folder: Path, port: int | None = None, threads: int = 4, wait: bool = True
 ) -> tuple[Process, str]:
