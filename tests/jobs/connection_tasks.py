@@ -11,7 +11,7 @@ from myproject.celery import app
 __all__ = ("app",)
 
 
-@app.task(name="tests.jobs.connection_number")
+@app.task(name="tests.jobs.connection_number", durable=False)  # its database has no tables
 def connection_number() -> list[int]:
     """Return the process and its connection's number, after long enough for another process to be busy."""
     with connection.cursor() as cursor:
