@@ -20,7 +20,7 @@ from celery.exceptions import ChordError, NotRegistered
 from celery.utils.functional import maybe_list
 from django.db import DatabaseError, InterfaceError, transaction
 
-from myproject.jobs import deaths, keys, ledger, notify
+from myproject.jobs import deaths, keys, ledger
 from myproject.jobs.chords import ChordsInRows
 from myproject.jobs.errors import is_passing
 from myproject.jobs.failpoints import hit
@@ -168,17 +168,6 @@ class JobBackend(WaitsOnRows, ChordsInRows):
         meta = self.encode_meta(task_id, self.encode_result(exc, state), state, traceback=traceback, request=request)
         lives = Job.objects.filter(id=task_id, epoch=(request.get("job_epoch") or 0) + 1, state__in=OPEN)
         lives.filter(meta__startswith=RETRYING).update(meta=meta)
-
-    def store_result(self, task_id: str, result: Any, state: str, *args: Any, **kwargs: Any) -> Any:
-        """Store a state, and tell whoever waits for its end once that is committed."""
-        stored = super().store_result(task_id, result, state, *args, **kwargs)
-        if state in states.READY_STATES:
-            self.tell_on_commit(task_id)
-        return stored
-
-    def tell_on_commit(self, task_id: str) -> None:
-        """Wake whoever waits for a job, once its outcome is committed."""
-        transaction.on_commit(partial(notify.tell, self.app, task_id))
 
     # --- what a failure means to others
 

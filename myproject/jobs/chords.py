@@ -13,6 +13,7 @@ stays small. Sources: celery.canvas._chord.run, group._apply_tasks; celery.backe
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import structlog
@@ -30,7 +31,7 @@ from myproject.jobs.errors import is_passing
 from myproject.jobs.failpoints import hit
 from myproject.jobs.ledger import dialect, execute
 from myproject.jobs.models import Chord, ChordPart, Job, JobEvent
-from myproject.jobs.outcomes import OutcomesInRows
+from myproject.jobs.outcomes import LARGEST_RESULT, OutcomesInRows, refuse_large
 from myproject.jobs.storage import StoredDataMissing
 
 logger = structlog.get_logger(__name__)
@@ -89,12 +90,16 @@ class ChordsInRows(OutcomesInRows):
         """Count a part, in the transaction that closes its job. The last one sends the body."""
         if not request.group or not request.id:
             return
-        value = self.encode_part(state, self.encode_result(result, state))
+        encoded = self.encode_result(result, state)
+        value = str(self.encode([state, encoded]))
+        if state == states.SUCCESS and len(value) > LARGEST_RESULT:
+            refuse_large(encoded)
         with transaction.atomic(savepoint=False):  # whoever reports undoes everything when this fails
             tally = _lock(request.group)
             if tally is None:
                 # A stock client sent this chord and counts it where it keeps its results.
-                transaction.on_commit(lambda: self.count_elsewhere(request, state, result, **kwargs))
+                elsewhere = partial(self.count_elsewhere, request, state, result, **kwargs)
+                transaction.on_commit(elsewhere, robust=True)
                 return
             if _insert_part(request, value):
                 returned = tally.returned + 1
@@ -106,10 +111,6 @@ class ChordsInRows(OutcomesInRows):
             if fires:
                 self._fire(request)
                 hit("chord.fired")
-
-    def encode_part(self, state: str, value: Any) -> str:
-        """Return the text of a part's outcome."""
-        return str(self.encode([state, value]))
 
     def count_elsewhere(self, request: Any, state: str, result: Any, **kwargs: Any) -> None:
         """Count a part of a chord that is none of ours."""
@@ -129,20 +130,15 @@ class ChordsInRows(OutcomesInRows):
         if is_cancelled(request.get("root_id") or request.id):
             self._fail_chord(callback, "The workflow was cancelled.", TaskRevokedError("workflow cancelled"))
             return
-        parts: dict[str, Any] = {}
-        # A locking read: under REPEATABLE READ a plain one would miss parts that were committed since this
-        # transaction's first read.
-        found = ChordPart.objects.select_for_update().filter(chord_id=group_id).order_by("ordinal", "id")
-        for task_id, text in found.values_list("task_id", "value"):
-            state, value = self.decode(text)
-            if state in states.EXCEPTION_STATES:
-                error = self.exception_to_python(value)
-                self._fail_chord(callback, f"Dependency {task_id} raised {error!r}", error)
-                return
-            parts[task_id] = value
-        results = _ordered(parts, structure["order"])
+        failed = _first_failure(group_id)
+        if failed is not None:
+            task_id, text = failed
+            error = self.exception_to_python(self.decode(text)[1])
+            self._fail_chord(callback, f"Dependency {task_id} raised {error!r}", error)
+            return
         # Beyond a size the body gets a reference: its message, and each one's of a body that is a group, stays small.
-        given: Any = {RESULTS_OF: group_id} if len(dumps(results)) > CARRIED_RESULTS else results
+        large = _size_of_results(group_id) > CARRIED_RESULTS
+        given: Any = {RESULTS_OF: group_id} if large else results_of(group_id)
         try:
             with transaction.atomic():  # a body that cannot be sent fails the chord, not the last part
                 callback.delay(given)
@@ -183,8 +179,31 @@ def results_of(group_id: str) -> list[Any]:
     """Return the results of a chord's header, in order. Raises StoredDataMissing when they were pruned."""
     if not Chord.objects.filter(id=group_id).exists():
         raise StoredDataMissing(f"The results of the chord {group_id} were pruned; its body cannot run any more.")
-    parts = ChordPart.objects.filter(chord_id=group_id).order_by("ordinal", "id").values_list("task_id", "value")
-    return _ordered({task_id: loads(text)[1] for task_id, text in parts}, _structure(group_id)["order"])
+    sql = "SELECT task_id, value FROM jobs_chordpart WHERE chord_id=%s ORDER BY ordinal, id"
+    parts = {task_id: loads(text)[1] for task_id, text in _read_parts(sql, group_id)}
+    return _ordered(parts, _structure(group_id)["order"])
+
+
+def _first_failure(group_id: str) -> tuple[str, str] | None:
+    """Return the id and the outcome of the first part, in the order of the header, that did not succeed."""
+    unlike = SUCCEEDED + "%%"
+    sql = f"SELECT task_id, value FROM jobs_chordpart WHERE chord_id=%s AND value NOT LIKE '{unlike}'"
+    found = _read_parts(f"{sql} ORDER BY ordinal, id LIMIT 1", group_id)
+    return found[0] if found else None
+
+
+def _size_of_results(group_id: str) -> int:
+    """Return about how many characters the results take, without reading them."""
+    ((size,),) = _read_parts("SELECT SUM(LENGTH(value)) FROM jobs_chordpart WHERE chord_id=%s", group_id)
+    return int(size or 0)
+
+
+def _read_parts(sql: str, group_id: str) -> list[Any]:
+    """Read parts with a lock: under REPEATABLE READ a plain read would miss what was committed since the first one."""
+    connection = connections[DEFAULT_DB_ALIAS]
+    with connection.cursor() as cursor:
+        cursor.execute(sql + (dialect().lock if connection.in_atomic_block else ""), (group_id,))
+        return list(cursor.fetchall())
 
 
 def _structure(group_id: str) -> dict[str, Any]:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, NamedTuple
 
 from celery import states
 from celery.backends import base
 from celery.exceptions import TaskRevokedError
 from celery.result import result_from_tuple
-from django.db import DEFAULT_DB_ALIAS, connections
+from django.db import DEFAULT_DB_ALIAS, connections, transaction
 from kombu.utils.json import dumps
 from kombu.utils.objects import cached_property
 
-from myproject.jobs import ledger, progress
+from myproject.jobs import ledger, notify, progress
 from myproject.jobs.delegates import make_delegate
 from myproject.jobs.fingerprints import fingerprint, headline
 from myproject.jobs.ledger import NewJob
@@ -107,6 +108,7 @@ class OutcomesInRows(Base):
         if failed and len(dumps(encoded)) > LARGEST_ERROR:
             encoded = {**encoded, "exc_message": [str(result)[:LARGEST_ERROR]]}
         meta = self.encode_meta(task_id, encoded, state, traceback=trace, request=request)
+        self.tell_on_commit(task_id)
         execution = request.get("job_execution") if request is not None else None
         what: dict[str, Any] = {
             "meta": meta,
@@ -131,6 +133,10 @@ class OutcomesInRows(Base):
             )
             ledger.insert([job])
             ledger.finish(task_id, state=JobState.CANCELLED, **what)
+
+    def tell_on_commit(self, task_id: str) -> None:
+        """Wake whoever waits for a job, once its outcome is committed."""
+        transaction.on_commit(partial(notify.tell, self.app, task_id))
 
     def _retention(self, request: Any) -> float:
         task = self.app._tasks.get(request.task) if request is not None else None

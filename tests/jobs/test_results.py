@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 
 import pytest
-from celery import Celery, group, states
+from celery import Celery, chord, group, states
 from celery.app.trace import build_tracer
 from celery.exceptions import TimeoutError as ResultTimeout
 from celery.result import AsyncResult, GroupResult, ResultSet
@@ -208,6 +208,18 @@ def test_a_result_that_is_too_large_is_refused_with_advice_and_undoes_the_body(t
     assert type(result.result) is ResultTooLarge
     assert "myproject.jobs.storage.store" in str(result.result)
     assert Job.objects.filter(task=PREFIX + "add").count() == 0
+
+
+def test_a_part_whose_result_nobody_stores_may_not_be_larger_either(tasks, shop, app):
+    @app.task(name=PREFIX + "large_part", shared=False, ignore_result=True)
+    def large_part():
+        return "x" * LARGEST_RESULT
+
+    result = chord([large_part.s()], tasks.gather.s()).delay()
+    shop.drain()
+
+    assert "ResultTooLarge" in str(result.result)
+    assert tasks.notes == []
 
 
 def test_a_failure_that_quotes_a_whole_response_is_kept_in_part(tasks, shop):
