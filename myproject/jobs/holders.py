@@ -14,6 +14,8 @@ import socket
 from functools import cache
 from pathlib import Path
 
+from billiard.process import current_process
+
 UNKNOWN = "-"
 HOST_LENGTH = 100  # of the 191 characters that the column has
 
@@ -51,10 +53,18 @@ def _name(pid: int) -> str:
         return f"{pid}/{UNKNOWN}"
 
 
+def is_pool_child() -> bool:
+    """Tell whether this process is a child of a prefork pool: it runs one job at a time, and its parent sees it die.
+
+    By its name, which billiard gives to such children only; the variable that Celery sets is there after a spawn only.
+    """
+    return "PoolWorker" in current_process().name
+
+
 def make_holder() -> str:
     """Return what this process writes into the rows that it claims. Call it after a fork, not before."""
     holder = f"{_host()}:{_namespace()}/{_boot()}/{_name(os.getpid())}"
-    if "FORKED_BY_MULTIPROCESSING" in os.environ:  # set by billiard in the children of a pool
+    if is_pool_child():
         holder += f"/{_name(os.getppid())}"
     return holder
 

@@ -27,7 +27,7 @@ from myproject.jobs import canvas, deaths, keys, leases, ledger
 from myproject.jobs.controls import held
 from myproject.jobs.errors import LeaseLost, OutcomeUnknown, Snooze, is_passing
 from myproject.jobs.failpoints import hit
-from myproject.jobs.holders import make_holder
+from myproject.jobs.holders import is_pool_child, make_holder
 from myproject.jobs.ledger import NewJob
 from myproject.jobs.payload import encode
 from myproject.jobs.states import JobState
@@ -169,7 +169,7 @@ def _begin(task: Any, request: Any, args: Any, kwargs: Any) -> Execution:
 
 def is_alone() -> bool:
     """Tell whether this process runs one job at a time and has a parent that sees it die: a child of a pool does."""
-    return "FORKED_BY_MULTIPROCESSING" in os.environ or "JOBS_ALONE" in os.environ
+    return is_pool_child() or "JOBS_ALONE" in os.environ
 
 
 def _adopt(task: Any, request: Any, args: Any, kwargs: Any) -> int:

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from billiard.process import current_process
 from celery.app.task import Context
 from celery.exceptions import WorkerLostError
 
@@ -104,7 +105,6 @@ def processes(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
         return SimpleNamespace(returncode=-9)
 
     monkeypatch.setattr(subprocess, "run", run)
-    monkeypatch.delenv("FORKED_BY_MULTIPROCESSING", raising=False)
     return commands
 
 
@@ -118,7 +118,7 @@ def test_a_suspect_runs_in_a_process_of_its_own_before_it_is_parked(processes):
 
 
 def test_a_child_of_a_pool_is_alone_already(processes, monkeypatch):
-    monkeypatch.setenv("FORKED_BY_MULTIPROCESSING", "1")
+    monkeypatch.setattr(current_process(), "_name", "ForkPoolWorker-1")
     assert running.is_alone()
     task_id = fail.delay(1).id
     Job.objects.update(attempts=3)

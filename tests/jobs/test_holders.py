@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from billiard.process import current_process
 
 from myproject.jobs.holders import has_witness, is_dead, make_holder
 
@@ -75,7 +76,7 @@ def test_the_name_of_the_machine_does_not_matter() -> None:
 
 def test_the_main_process_of_a_pool_is_the_witness_of_its_children(monkeypatch: pytest.MonkeyPatch) -> None:
     assert has_witness(make_holder()) is False
-    monkeypatch.setenv("FORKED_BY_MULTIPROCESSING", "1")
+    monkeypatch.setattr(current_process(), "_name", "ForkPoolWorker-1")
     holder = make_holder()
     assert holder.split("/")[4] == str(os.getppid())
     assert (is_dead(holder), has_witness(holder)) == (False, True)
