@@ -16,6 +16,7 @@ from myproject.jobs.actions.cancel import cancel_job, cancel_jobs
 from myproject.jobs.actions.discard import discard_job, discard_jobs
 from myproject.jobs.actions.retry import retry_job, retry_jobs
 from myproject.jobs.models import Job, JobEvent, SteeringEvent, UniqueKey
+from myproject.jobs.queries.failures import group_failures
 from myproject.jobs.queries.filters import JobFilter
 from myproject.jobs.states import JobState
 from tests.jobs import job_tasks
@@ -69,6 +70,18 @@ def test_a_parked_job_lives_again_and_runs():
     assert kinds(result.id) == ["parked", "replayed"]
     filters = {"ids": [result.id], "states": ["parked", "cancelled", "discarded"]}
     assert audit() == [("ops@example.com", "retry", filters, 1, "the provider is back")]
+
+
+def test_failures_of_one_cause_are_found_and_retried_together():
+    ERRORS.extend([ValueError("no 1"), ValueError("no 2"), KeyError("x")])
+    for value in range(3):
+        fail.delay(value)
+    run_open()
+    found = group_failures()
+    assert [(row.task, row.value) for row in found] == [("t.fail", 2), ("t.fail", 1)]
+    wanted = JobFilter(fingerprint=found[0].fingerprint, states=(PARKED,))
+    assert retry_jobs(wanted=wanted, expected=2, **OPS).count == 2
+    assert sorted(states().values()) == [SCHEDULED, SCHEDULED, PARKED]
 
 
 @pytest.mark.parametrize("state", [PARKED, JobState.CANCELLED, JobState.DISCARDED])
