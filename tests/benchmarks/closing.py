@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import time
 import uuid
 from functools import partial
@@ -20,7 +21,7 @@ LATER = 3600.0
 
 
 def run_block(*, close: bool, count: int) -> float:
-    """Take `count` payments, each in its transaction, with the job's close first or without; return microseconds."""
+    """Take `count` payments, with the job's close first or without; return the microseconds of the middle one."""
     from django.db import transaction
 
     from myproject.jobs import ledger
@@ -30,13 +31,15 @@ def run_block(*, close: bool, count: int) -> float:
     prefix = uuid.uuid4().hex[:8]
     loading.load_jobs(count=count, state=1, due_in=LATER, prefix=prefix)
     ids = [f"{prefix}-0000-7000-8000-{number:012X}" for number in range(1, count + 1)]
-    begin = time.perf_counter()
+    times = []
     for task_id, order_id in zip(ids, orders, strict=True):
+        begin = time.perf_counter()
         with transaction.atomic():
             if close and not ledger.close(task_id, epoch=0, retention=86_400):
                 raise AssertionError("the job was not open")
             work.take_payment(order_id)
-    return (time.perf_counter() - begin) / count * 1e6
+        times.append(time.perf_counter() - begin)
+    return statistics.median(times) * 1e6
 
 
 def measure(stand: Stand, *, database_url: str, rounds: int) -> list[Line]:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import os
 import time
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tests.benchmarks.frame import Line, Rounds, Target
 from tests.benchmarks.measuring import measurer
@@ -47,37 +45,22 @@ def run_loop(*, count: int) -> float:
 
 
 def run_relay(*, count: int) -> float:
-    """Make `count` jobs due for the relay that runs beside, and return the rows it published per second.
+    """Publish `count` due jobs as the relay's thread does, round by round, and return the rows per second."""
+    from myproject.jobs.relay.courier import Courier
+    from tests.benchmarks import loading, ours
 
-    Counted from the first message's time of publication to the moment the last one is in Redis, so the relay's
-    polling is not part of it.
-    """
-    import redis
-
-    from tests.benchmarks import loading
-
-    broker = redis.Redis.from_url(os.environ["REDIS_URL"])
     loading.forget_jobs()
-    broker.delete(*_lists(broker) or ["none"])
+    ours.clear()
     loading.load_jobs(count=count, state=0, due_in=-60, prefix=f"{time.monotonic_ns() & 0xFFFFFFFF:08x}")
-    deadline = time.monotonic() + PATIENCE
-    while (names := _lists(broker)) == [] or sum(broker.llen(name) for name in names) < count:
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"the relay published {[broker.llen(name) for name in names]} of {count} rows")
-        time.sleep(0.005)
-    end = time.time()
-    first = min(_published_at(broker.lindex(name, -1)) for name in names)
-    broker.delete(*names)
+    courier = Courier(ours.app, window=10 * count)  # nobody takes messages away here
+    begin = time.perf_counter()
+    while courier.published < count:
+        if courier.round() and time.perf_counter() - begin > PATIENCE:
+            raise TimeoutError(f"the relay published {courier.published} of {count} rows")
+    seconds = time.perf_counter() - begin
+    ours.clear()
     loading.forget_jobs()
-    return count / (end - first)
-
-
-def _lists(broker: Any) -> list[bytes]:
-    return [name for name in broker.scan_iter("default*") if broker.type(name) == b"list"]
-
-
-def _published_at(message: bytes) -> float:
-    return float(json.loads(message)["headers"]["job_at"]) / 1000
+    return count / seconds
 
 
 # --- In the parent ---------------------------------------------------------------------------------------------------
@@ -89,16 +72,15 @@ def measure(stand: Stand, *, database_url: str, rounds: int) -> list[Line]:
     logs = stand.folder / "logs"
     with measurer("ours", env=ours_env, folder=logs) as ours, measurer("stock", env=stock_env, folder=logs) as stock:
         ours.call("work:create_tables")
-        with stand.relay(database_url):
-            arms = {
-                "ours": partial(ours.call, "relays:run_relay", count=OURS),
-                "stock": partial(stock.call, "relays:run_loop", count=STOCK),
-            }
-            ours.call("relays:run_relay", count=1000)  # the relay has started and knows its templates
-            stock.call("relays:run_loop", count=100)
-            found = Rounds(count=rounds)
-            for _ in found.run(arms):
-                pass
+        arms = {
+            "ours": partial(ours.call, "relays:run_relay", count=OURS),
+            "stock": partial(stock.call, "relays:run_loop", count=STOCK),
+        }
+        ours.call("relays:run_relay", count=1000)
+        stock.call("relays:run_loop", count=100)
+        found = Rounds(count=rounds)
+        for _ in found.run(arms):
+            pass
     target = Target(10, at_most=False)
     what = "relay, rows/s of one process / stock .delay() loop over rows"
     return [Line(what, found.samples("ours", "/s"), found.samples("stock", "/s"), target)]

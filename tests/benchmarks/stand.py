@@ -114,9 +114,9 @@ class Stand:
         with contextlib.closing(Redis.from_url(self.redis_url(0))) as client:
             client.flushall()
 
-    def relay(self, database_url: str) -> Process:
-        """Start the platform's relay."""
-        command = [python(), "-m", "tests.benchmarks.relaying"]
+    def relay(self, database_url: str, *, window: int | None = None) -> Process:
+        """Start the platform's relay; `window` messages may wait in a list, its default without it."""
+        command = [python(), "-m", "tests.benchmarks.relaying", *([f"--window={window}"] if window else [])]
         return Process(command, folder=self.folder / "logs", name="relay", env=self.ours(database_url))
 
 
