@@ -82,7 +82,7 @@ def measurer(side: str, *, env: Mapping[str, str], folder: Path) -> Iterator[Mea
         process.stop()
 
 
-def main(side: str) -> None:
+def serve(side: str) -> None:
     """Serve calls from standard input until it is closed."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what a library prints must not look like an answer
@@ -100,4 +100,4 @@ def main(side: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    serve(sys.argv[1])
