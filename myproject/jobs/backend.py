@@ -16,7 +16,7 @@ from billiard.exceptions import TimeLimitExceeded, WorkerLostError
 from celery import canvas, states
 from celery.app.task import Context
 from celery.backends import base
-from celery.exceptions import ChordError, NotRegistered
+from celery.exceptions import ChordError, NotRegistered, TaskRevokedError
 from celery.utils.functional import maybe_list
 from django.db import DatabaseError, InterfaceError, transaction
 
@@ -154,6 +154,8 @@ class JobBackend(WaitsOnRows, ChordsInRows):
             of_row = Context(request_of(self.app, row))
             with self.handing_on(row.root_id or task_id):
                 super().mark_as_revoked(task_id, reason, of_row, True, state)
+                # Stock leaves the steps behind it, and the chord that they are a part of, waiting for ever.
+                self._fail_chain(of_row.chain, TaskRevokedError(reason), state=state)
             keys.release_unique(task_id)
             ledger.record(task_id, EventKind.CANCELLED, epoch=row.epoch, attempts=row.attempts, error=reason or None)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -40,6 +41,10 @@ _CLOSED_AS = {
     states.REVOKED: JobState.CANCELLED,
 }
 
+UNKNOWN_ROOT = "-"
+#: The first job of the workflow in which this thread hands a failure on: to the rest of a chain, to a chord's body.
+_handing_on: ContextVar[str] = ContextVar("handing_on", default="")
+
 
 class Stored(NamedTuple):
     """The columns that tell a state."""
@@ -58,11 +63,6 @@ STORED = Stored._fields
 class OutcomesInRows(Base):
     """The part of the result backend that stores and reads."""
 
-    #: How many failures this thread is handing on: to the rest of a chain, to a chord's body.
-    _handing_on = 0
-    #: The first job of the workflow in which that happens.
-    _root_id: str | None = None
-
     @cached_property
     def delegate(self) -> Any:
         """The backend of everything that has no row."""
@@ -71,13 +71,11 @@ class OutcomesInRows(Base):
     @contextmanager
     def handing_on(self, root_id: str | None = None) -> Iterator[None]:
         """Give what will never be sent an outcome of its own while the context lasts: a closed row that never ran."""
-        before, self._root_id = self._root_id, self._root_id or root_id
-        self._handing_on += 1
+        token = _handing_on.set(_handing_on.get() or root_id or UNKNOWN_ROOT)
         try:
             yield
         finally:
-            self._handing_on -= 1
-            self._root_id = before
+            _handing_on.reset(token)
 
     def is_durable(self, task_id: str, request: Any) -> bool:
         """Tell whether a report is about a job. A running task says so itself; about other ids the rows are asked."""
@@ -93,7 +91,7 @@ class OutcomesInRows(Base):
         self, task_id: str, result: Any, state: str, traceback: Any = None, request: Any = None, **kwargs: Any
     ) -> Any:
         """Store a state where it belongs: in the job's row, on the progress channel, or in the other backend."""
-        if not self._handing_on and not self.is_durable(task_id, request):
+        if not _handing_on.get() and not self.is_durable(task_id, request):
             return self.delegate.store_result(task_id, result, state, traceback=traceback, request=request, **kwargs)
         encoded = self.encode_result(result, state)
         if state in states.READY_STATES:
@@ -119,7 +117,8 @@ class OutcomesInRows(Base):
         closed_here = execution is not None and execution.state == JobState.SUCCEEDED
         if ledger.finish(task_id, state=_CLOSED_AS[state], closed_here=closed_here, **what):
             return
-        if ledger.read(task_id) is None and self._handing_on:
+        root_id = _handing_on.get()
+        if root_id and ledger.read(task_id) is None:
             # It will never be sent. Its row has no body: there is nothing that an operator could run.
             job = NewJob(
                 id=task_id,
@@ -128,7 +127,7 @@ class OutcomesInRows(Base):
                 queue="",
                 priority=0,
                 body="",
-                root_id=self._root_id,
+                root_id=root_id if root_id != UNKNOWN_ROOT else None,
                 delay=0.0,
             )
             ledger.insert([job])
@@ -172,7 +171,7 @@ class OutcomesInRows(Base):
         found = Job.objects.filter(id=task_id).values_list(*STORED).first()
         if found is not None:
             return self.meta_of(Stored(*found))
-        if self._handing_on:
+        if _handing_on.get():
             return {"status": states.PENDING, "result": None}
         meta: dict[str, Any] = self.delegate.get_task_meta(task_id)
         return meta

@@ -240,6 +240,18 @@ def test_a_revoked_part_fails_its_chord(tasks, shop, app):
     assert tasks.notes == []
 
 
+def test_a_revoked_step_fails_what_follows_it_and_the_chord_around_it(tasks, shop, app):
+    part = chain(tasks.add.s(1, 1), tasks.add.s(2), tasks.add.s(3))
+    result = chord([part, tasks.add.s(2, 2)], tasks.gather.s()).delay()
+    first = Job.objects.get(body__startswith="[[1,1]")
+    app.backend.mark_as_revoked(first.id, "not wanted any more")
+    shop.drain()
+
+    assert shop.runs == ["add"]
+    assert Job.objects.filter(body="", state=JobState.CANCELLED).count() == 3  # two steps and the body
+    assert (result.state, tasks.notes) == (states.FAILURE, [])
+
+
 def test_a_step_of_a_cancelled_workflow_sends_nothing_more(tasks, shop, app):
     from myproject.jobs.actions.cancel import cancel_workflow
 
