@@ -49,6 +49,7 @@ class Findings:
     ghosts: list[str] = field(default_factory=list)  # effects of what was rolled back
     open_jobs: int = 0
     parked: int = 0
+    why: list[str] = field(default_factory=list)  # the errors of what is parked
     oddities: list[str] = field(default_factory=list)
 
 
@@ -68,7 +69,7 @@ class Report:
             f"{len(found.ghosts)} of rolled-back ones, {found.parked} parked, {found.open_jobs} open, "
             f"recovery {self.recovery:.1f} s"
         )
-        for name in ("lost", "doubled", "ghosts", "oddities"):
+        for name in ("lost", "doubled", "ghosts", "oddities", "why"):
             if some := getattr(found, name):
                 text += f"\n  {name}: {', '.join(some[:8])}"
         return text + "".join(f"\n  log: {error[:400]}" for error in self.errors[:8])
@@ -95,7 +96,8 @@ def look(world: World) -> Findings:
     found.oddities = [what for (what,) in rows("SELECT what FROM shop_oddity")]
     if not world.stock:
         [(found.open_jobs,)] = rows("SELECT COUNT(*) FROM jobs_job WHERE state IN (0, 1, 2)")
-        [(found.parked,)] = rows("SELECT COUNT(*) FROM jobs_job WHERE state = 4")
+        found.why = [f"{task} {error}" for task, error in rows("SELECT task, error FROM jobs_job WHERE state = 4")]
+        found.parked = len(found.why)
     return found
 
 
