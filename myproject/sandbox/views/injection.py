@@ -46,7 +46,7 @@ def answer_fault(request: HttpRequest, *, fault: Fault, apply: Callable[[], Http
         content = answer.content[: len(answer.content) // 2] if answer else b'{"status":'
         return HttpResponse(content, content_type="application/json")
     failure = answer_json({"status": "error", "error_code": "internal.error"}, status=int(fault.status))
-    if fault.status == 429:
+    if fault.status in (429, 503):
         failure["Retry-After"] = "1"
     return failure
 
