@@ -18,7 +18,7 @@ from typing import Any
 import structlog
 from billiard.common import terminate_handler_fired  # type: ignore[attr-defined]
 from celery.app.task import get_actual_ignore_result
-from celery.exceptions import Ignore, Retry
+from celery.exceptions import Ignore, Reject, Retry
 from django.db import DatabaseError, IntegrityError, InterfaceError, connections, transaction
 from django.utils.module_loading import import_string
 
@@ -40,6 +40,8 @@ QUICK_TRIES = 3
 PAUSE = 2.0
 #: Seconds after which a job whose concurrency key is taken looks again.
 BUSY_PAUSE = 0.5
+#: Seconds until a job runs again whose body said `Reject(requeue=True)`; stock workers turn as fast as they can.
+REJECTED_PAUSE = 1.0
 #: Seconds, about, between two tries while the other side is away.
 OUTAGE_PAUSE = 15.0
 
@@ -284,6 +286,10 @@ def _body(task: Any, args: Any, kwargs: Any) -> _Ended:
         return None, task.run(*args, **kwargs)
     except Ignore as error:  # also how `replace` ends a body: what it wrote is kept
         return error, None
+    except Reject as error:  # of its message, but the relay would publish that again: the job is over, or put back
+        if error.requeue:
+            raise Snooze(REJECTED_PAUSE) from error
+        return Ignore(f"rejected: {error}"), None
     except OutageError as error:
         raise wait_for_other_side(error) from error
     except UnknownOutcomeError as error:

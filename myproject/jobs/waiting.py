@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Generator, Iterator
-from contextlib import closing, suppress
+from contextlib import closing
 from typing import Any
 
 from celery import states
 from celery.backends.base import BaseKeyValueStoreBackend
 from celery.exceptions import TimeoutError as CeleryTimeoutError
-from celery.result import AsyncResult, GroupResult
+from celery.result import GroupResult
 from django.db import DEFAULT_DB_ALIAS, connections
 
 from myproject.errors import Conflict
@@ -26,11 +26,11 @@ from myproject.jobs.states import OPEN
 #: Seconds from the first look to the second; each further pause is half as long again. Most jobs of a test or a script
 #: end within the first three.
 FIRST_NAP = 0.01
-#: The longest pause in seconds: without a listener, and with one, whose looks only make up for words that were lost.
+#: The longest pause in seconds: without a listener, and with one, whose looks only make up for words that were lost. An
+#: id without a row is a step of a chain that is not promised yet, or a best-effort task, of whose end nobody tells us:
+#: waiting for it in its own backend's way would keep us from the row for a second.
 LONGEST_NAP = 0.25
 LONGEST_NAP_LISTENING = 0.5
-#: Seconds for which the other backend is waited on, in its own way, before the rows are looked at again.
-ELSEWHERE = 0.5
 #: Ids of one query. SQLite takes 32,766 parameters and MySQL far more; each row may hold a large result.
 CHUNK = 500
 
@@ -132,11 +132,8 @@ class WaitsOnRows(OutcomesInRows):
                 if end is not None and time.monotonic() >= end:
                     raise CeleryTimeoutError("The operation timed out.")
                 left = nap if end is None else min(nap, end - time.monotonic())
-                if unknown == waiting and len(unknown) == 1:
-                    self._wait_elsewhere(next(iter(unknown)), end=end)
-                else:
-                    listener.wait(left)
-                longest = LONGEST_NAP_LISTENING if listener.listens else LONGEST_NAP
+                listener.wait(left)
+                longest = LONGEST_NAP_LISTENING if listener.listens and not unknown else LONGEST_NAP
                 nap = min(nap * 1.5, longest, interval or longest)
 
     def _ended(self, waiting: set[str], unknown: set[str]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -169,14 +166,6 @@ class WaitsOnRows(OutcomesInRows):
             meta = self.delegate.get_task_meta(task_id)
             if meta["status"] in states.READY_STATES:
                 yield task_id, meta
-
-    def _wait_elsewhere(self, task_id: str, *, end: float | None) -> None:
-        """Wait for a best-effort task in the way of its backend, for a moment."""
-        seconds = ELSEWHERE if end is None else max(0.0, min(ELSEWHERE, end - time.monotonic()))
-        with suppress(CeleryTimeoutError):
-            AsyncResult(task_id, backend=self.delegate, app=self.app).get(
-                timeout=seconds, interval=LONGEST_NAP, propagate=False, disable_sync_subtasks=False
-            )
 
     def _refuse_own(self, row: Stored) -> None:
         """Refuse to wait for a job that this connection's open transaction wrote: it is published when that commits."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -13,7 +14,7 @@ from celery import Celery
 from tests.compatibility.tasks_for_tests import WROTE, register
 from tests.servers import programs
 from tests.servers.fixtures import RedisServer
-from tests.servers.processes import Process, clean_environment, wait_until
+from tests.servers.processes import ROOT, Process, clean_environment, python, wait_until
 
 NODE = "compatibility@localhost"
 QUEUES = ("default", "compatibility_math", "compatibility.math")
@@ -71,6 +72,8 @@ def registered(client: Celery) -> SimpleNamespace:
 @pytest.fixture(scope="session")
 def running_worker(worker_env: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
     """A prefork worker of two processes with the tests' tasks."""
+    migrate = [python(), "manage.py", "migrate", "jobs", "-v0"]  # the worker asks the rows about every id that it ends
+    subprocess.run(migrate, env=worker_env, cwd=ROOT, check=True, capture_output=True, timeout=90)
     process = programs.start_worker(
         env=worker_env,
         queues=QUEUES,

@@ -1,4 +1,7 @@
-"""Tasks of the compatibility tests. `register` puts the same ones on the worker's app and on the client's."""
+"""Tasks of the compatibility tests. `register` puts the same ones on the worker's app and on the client's.
+
+They are best effort, as a stock client's are; `durable/tasks.py` has their durable sisters.
+"""
 
 from __future__ import annotations
 
@@ -58,7 +61,7 @@ def register(app: Any) -> SimpleNamespace:
 
 def _plain(app: Any) -> dict[str, Task]:
     def task(**options: Any) -> Any:
-        return lambda body: app.task(body, name=PREFIX + body.__name__, shared=False, **options)
+        return lambda body: app.task(body, name=PREFIX + body.__name__, shared=False, durable=False, **options)
 
     @task()
     def add(x: int, y: int) -> int:
@@ -111,7 +114,7 @@ def _plain(app: Any) -> dict[str, Task]:
 
 def _retrying(app: Any) -> dict[str, Task]:
     def task(**options: Any) -> Any:
-        return lambda body: app.task(body, name=PREFIX + body.__name__, shared=False, **options)
+        return lambda body: app.task(body, name=PREFIX + body.__name__, shared=False, durable=False, **options)
 
     @task(bind=True, max_retries=3, default_retry_delay=1)
     def manual(self: Task, *, fails: int, base: float = 0.05) -> dict[str, Any]:
@@ -166,7 +169,7 @@ def _retrying(app: Any) -> dict[str, Task]:
 
 def _outcomes(app: Any) -> dict[str, Task]:
     def task(**options: Any) -> Any:
-        return lambda body: app.task(body, name=PREFIX + body.__name__, shared=False, **options)
+        return lambda body: app.task(body, name=PREFIX + body.__name__, shared=False, durable=False, **options)
 
     @task()
     def fail(message: str) -> None:
@@ -208,7 +211,7 @@ def _outcomes(app: Any) -> dict[str, Task]:
 
 
 def _classes(app: Any) -> dict[str, Task]:
-    @app.task(name=PREFIX + "monitored", base=Noting, shared=False, bind=True)
+    @app.task(name=PREFIX + "monitored", base=Noting, shared=False, durable=False, bind=True)
     def monitored(self: Task, how: str) -> str:
         if how == "retries" and self.request.retries == 0:
             raise self.retry(exc=TransientError(how), countdown=0.05)

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from xdist.scheduler.loadfile import LoadFileScheduling
 
+#: Folders whose files share one set of programs, which takes longer to start than the tests take.
+TOGETHER = ("tests/compatibility/durable/",)
 FIRST_TIMEOUT = 180
 """The default of pyproject.toml: what declares a longer one takes long and must not be begun last."""
 
@@ -15,11 +17,13 @@ FIRST_TIMEOUT = 180
 class ByFileAndDatabase(LoadFileScheduling):
     """Like `--dist loadfile`, but the tests of a file that run on MariaDB may go to another worker than the rest.
 
-    A file of real processes builds one platform per database, and the two have nothing in common.
+    A file of real processes builds one platform per database, and the two have nothing in common. The files of a folder
+    in TOGETHER stay together.
     """
 
     def _split_scope(self, nodeid: str) -> str:
         file, _, test = nodeid.partition("::")
+        file = next((folder for folder in TOGETHER if file.startswith(folder)), file)
         return f"{file} on MariaDB" if "mariadb" in test.partition("[")[2] else file
 
 

@@ -27,6 +27,7 @@ class Item:
         ("tests/a.py::test_one[sqlite-9]", "tests/a.py"),
         ("tests/a.py::test_one[9-mariadb]", "tests/a.py on MariaDB"),
         ("tests/a.py::test_mariadb_is_up[redis]", "tests/a.py"),
+        ("tests/compatibility/durable/test_canvas.py::test_map", "tests/compatibility/durable/"),
     ],
 )
 def test_a_file_stays_together_on_each_database(nodeid: str, scope: str) -> None:
