@@ -131,7 +131,11 @@ class Courier:
         """Serve every lane once; return how many seconds nothing is to be done. Raises what servers raise."""
         clock = time.monotonic()
         if clock >= self._next_check:
-            self.lost_at = self._broker.check()
+            lost_at = self._broker.check()
+            if lost_at != self.lost_at:  # what was left alone for a while may be lost now
+                self._cool.clear()
+                self._next_look.clear()
+            self.lost_at = lost_at
             self._next_check = clock + TICK
         now = rows.database_time()
         self._ahead = time.time() - now
