@@ -67,7 +67,7 @@ class Courier:
         self.app, self.window, self.batch = app, window, batch
         self.wake = threading.Event()
         self.stopping = False
-        self.published = self.republished = 0
+        self.published = self.republished = self.unsendable = 0
         self.lag = 0.0
         self.outage: str | None = None
         self.lost_at: float | None = None
@@ -106,6 +106,7 @@ class Courier:
         return {
             "published": self.published,
             "republished": self.republished,
+            "unsendable": self.unsendable,
             "lag": round(self.lag, 3),
             "outage": self.outage,
             "lost_at": None if self.lost_at is None else rows.stamp(self.lost_at),
@@ -287,7 +288,7 @@ class Courier:
                 while end < len(found) and (size < PIPELINE or end == sent):
                     size += len(found[end].body)
                     end += 1
-                publish(self.app, [hint_of(row, delivery=row.deliveries + once_more) for row in found[sent:end]])
+                self._send(found[sent:end], once_more=once_more)
                 sent = end
         except DOWN:
             rows.take_back([row.id for row in found[sent:]])
@@ -297,6 +298,20 @@ class Courier:
             self.republished += len(found)
         else:
             self.published += len(found)
+
+    def _send(self, part: list[Row], *, once_more: int) -> None:
+        """Publish rows together; when one of them cannot be made a message of, the others alone."""
+        try:
+            publish(self.app, [hint_of(row, delivery=row.deliveries + once_more) for row in part])
+        except DOWN:
+            raise
+        except Exception as error:
+            if len(part) > 1:
+                for row in part:
+                    self._send([row], once_more=once_more)
+                return
+            row, self.unsendable = part[0], self.unsendable + 1
+            logger.exception("a job cannot be sent", task=row.task, task_id=row.id, error=type(error).__name__)
 
 
 def totals(couriers: Mapping[str, Courier]) -> dict[str, Any]:

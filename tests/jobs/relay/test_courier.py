@@ -242,3 +242,12 @@ def test_a_full_list_is_not_asked_about_all_the_time(celery_app: Celery, add: Ad
     time.sleep(0.3)  # every lane may be tried again, and there is none
     courier.round()
     assert courier.round() > 0.05
+
+
+def test_a_row_that_cannot_be_sent_holds_up_no_other(courier: Eager, add: Add, lists: Lists) -> None:
+    add(1, state=JobState.SCHEDULED, due=-9, prefix="broken", headers="no JSON")
+    ids = add(3, state=JobState.SCHEDULED)
+    courier.rounds()
+    assert lists.ids() == ids
+    assert courier.report()["unsendable"] == 1
+    assert courier.outage is None
