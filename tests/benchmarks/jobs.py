@@ -10,6 +10,7 @@ import argparse
 import json
 import os
 import platform
+import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -41,6 +42,7 @@ PACKAGES = ("celery", "kombu", "redis", "django", "mysqlclient")
 def main(arguments: Sequence[str]) -> int:
     """Measure and print the table; return the exit status."""
     options = _parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # servers and folder go with the contexts
     names = options.only or list(BENCHMARKS)
     lines: list[Line] = []
     try:
@@ -82,14 +84,16 @@ def _machine() -> dict[str, Any]:
         "load": os.getloadavg()[0],
         "python": platform.python_version(),
         "mariadb": mariadb_version(),
-        "redis": redis_version(redis_binary()),
+        "redis server": redis_version(redis_binary()),
         **{name: version(name) for name in PACKAGES},
     }
 
 
 def _machine_sentence() -> str:
     found = _machine()
-    versions = ", ".join(f"{name} {found[name]}" for name in ("python", "mariadb", "redis", *PACKAGES[:2], "django"))
+    versions = ", ".join(
+        f"{name} {found[name]}" for name in ("python", "mariadb", "redis server", *PACKAGES[:2], "django")
+    )
     return (
         f"{found['processors']} processors, load {found['load']:.1f} at the end; {versions};"
         " innodb_flush_log_at_trx_commit=1. In brackets: quartiles of the rounds."

@@ -39,10 +39,11 @@ def stock(servers: tuple[Stand, str], ours: Measurer) -> Iterator[Measurer]:
         yield process
 
 
+@pytest.mark.parametrize("raw", [False, True])
 @pytest.mark.parametrize(("publish", "jobs"), [("inline", 0), ("inline", 5), ("web", 1)])
-def test_transactions(ours: Measurer, publish: str, jobs: int) -> None:
+def test_transactions(ours: Measurer, publish: str, jobs: int, raw: bool) -> None:
     ours.call("loading:forget_jobs")
-    assert ours.call("transactions:run_block", side="ours", publish=publish, jobs=jobs, count=3) > 0
+    assert ours.call("transactions:run_block", side="ours", publish=publish, jobs=jobs, count=3, raw=raw) > 0
     assert ours.call("loading:count_jobs", states=[1]) == 3 * jobs
 
 

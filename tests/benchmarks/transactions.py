@@ -25,30 +25,32 @@ ROUNDS_EACH = 8
 # --- In the measuring process ----------------------------------------------------------------------------------------
 
 
-def run_block(*, side: str, publish: str, jobs: int, count: int) -> float:
+def run_block(*, side: str, publish: str, jobs: int, count: int, raw: bool = False) -> float:
     """Run `count` order transactions with `jobs` jobs each; return the microseconds that the middle one took.
 
+    The order is written with the ORM, or in raw SQL.
     `publish` is "inline" (the caller's thread sends on commit) or "web" (the thread of a web process does, beside the
     transactions that follow). The middle one, because another program that takes the processor away for a moment
     would otherwise count more than what is measured.
     """
     arm = importlib.import_module(f"tests.benchmarks.{side}")
     send, drain = arm.sender(publish)
-    times = list(_transactions(send, jobs, count))
+    times = list(_transactions(send, jobs, count, raw=raw))
     drain()
     arm.clear()
     return statistics.median(times) * 1e6
 
 
-def _transactions(send: Callable[[int], object], jobs: int, count: int) -> Iterator[float]:
+def _transactions(send: Callable[[int], object], jobs: int, count: int, *, raw: bool) -> Iterator[float]:
     from django.db import transaction
 
     from tests.benchmarks import work
 
+    place = work.place_order_raw if raw else work.place_order
     for _ in range(count):
         begin = time.perf_counter()
         with transaction.atomic():
-            order_id = work.place_order()
+            order_id = place()
             for _ in range(jobs):
                 send(order_id)
         yield time.perf_counter() - begin
@@ -67,18 +69,19 @@ def measure(stand: Stand, *, database_url: str, rounds: int) -> list[Line]:
     ):
         ours.call("work:create_tables")
 
-        def block(side: str, publish: str, jobs: int) -> float:
+        def block(side: str, publish: str, jobs: int, raw: bool) -> float:
             process = ours if side == "ours" else stock
-            arguments = {"side": side, "publish": publish, "jobs": jobs, "count": BLOCK}
+            arguments = {"side": side, "publish": publish, "jobs": jobs, "raw": raw, "count": BLOCK}
             return float(process.call("transactions:run_block", **arguments))
 
-        arms = {
-            f"{side}/{publish}/{jobs}": partial(block, side, publish, jobs)
-            for side, publish, jobs in (
-                *(("ours", "inline", 0), ("ours", "inline", 1), ("ours", "inline", 5)),
-                *(("ours", "web", 1), ("ours", "web", 5)),
-                *(("stock", "inline", 0), ("stock", "inline", 1), ("stock", "inline", 5)),
-            )
+        kinds = [
+            *(("ours", "inline", 0), ("ours", "inline", 1), ("ours", "inline", 5)),
+            *(("ours", "web", 1), ("ours", "web", 5)),
+            *(("stock", "inline", 0), ("stock", "inline", 1), ("stock", "inline", 5)),
+        ]
+        arms = {f"{side}/{publish}/{jobs}": partial(block, side, publish, jobs, False) for side, publish, jobs in kinds}
+        arms |= {
+            f"raw/{side}/{publish}/{jobs}": partial(block, side, publish, jobs, True) for side, publish, jobs in kinds
         }
         for arm in arms.values():  # connections, templates and caches are made once, outside the rounds
             arm()
@@ -102,6 +105,13 @@ def _lines(found: Rounds) -> list[Line]:
         line(f"{one}, web process / stock on_commit(delay)", "ours/web/1", "stock/inline/1", 0.75),
         line("(stock on_commit(delay) / without)", "stock/inline/1", "stock/inline/0", None),
         line(f"{five}, inline / without", "ours/inline/5", "ours/inline/0", 2.2),
-        line(f"{five}, web process / without", "ours/web/5", "ours/inline/0", None),
+        line(f"({five}, web process / without)", "ours/web/5", "ours/inline/0", None),
         line("(stock, five on_commit(delay) / without)", "stock/inline/5", "stock/inline/0", None),
+        line("(raw SQL: one, inline / without)", "raw/ours/inline/1", "raw/ours/inline/0", None),
+        line("(raw SQL: one, web process / without)", "raw/ours/web/1", "raw/ours/inline/0", None),
+        line("(raw SQL: one, inline / stock on_commit(delay))", "raw/ours/inline/1", "raw/stock/inline/1", None),
+        line("(raw SQL: one, web process / stock on_commit(delay))", "raw/ours/web/1", "raw/stock/inline/1", None),
+        line("(raw SQL: stock on_commit(delay) / without)", "raw/stock/inline/1", "raw/stock/inline/0", None),
+        line("(raw SQL: five, inline / without)", "raw/ours/inline/5", "raw/ours/inline/0", None),
+        line("(raw SQL: stock, five / without)", "raw/stock/inline/5", "raw/stock/inline/0", None),
     ]
