@@ -205,6 +205,18 @@ def test_another_count_than_was_shown_is_refused(operator):
     assert SteeringEvent.objects.count() == 0
 
 
+def test_more_than_one_request_can_change_are_left_to_the_command(operator, monkeypatch):
+    monkeypatch.setattr("myproject.jobs.admin.steering.MOST_AT_ONCE", 1)
+    parked()
+    parked()
+    answer = operator.post(STEER, {"action": "retry", "scope": "all", "filter": '{"states": ["parked"]}'}, follow=True)
+    assert (
+        "2 jobs are more than one request changes (1): narrow the list, or use `manage.py jobs retry`"
+        in said(answer)[0]
+    )
+    assert set(states().values()) == {PARKED}
+
+
 def test_a_confirmation_needs_a_reason(operator):
     row = parked()
     page = choose(operator, "retry", ids=[row.id])

@@ -27,6 +27,9 @@ from myproject.jobs.queries.workflow import read_workflow
 from myproject.jobs.states import OPEN, JobState
 from myproject.jobs.steering_sql import RETRIABLE
 
+#: The most jobs that one request changes. Cancelling is the slowest, about 500 a second, and a web server gives up
+#: after 30 s.
+MOST_AT_ONCE = 5_000
 #: Jobs that a confirmation names, so that one sees whether they are the ones that were meant.
 EXAMPLES = 10
 
@@ -110,6 +113,12 @@ def steer(request: HttpRequest, *, context: dict[str, Any]) -> HttpResponse:
             messages.success(request, told)
             return HttpResponseRedirect(back)
         count = _count(name, wanted)
+        if count > MOST_AT_ONCE and name not in BY_NAME:
+            raise InvalidInput(
+                f"{count:,} jobs are more than one request changes ({MOST_AT_ONCE:,}): narrow the list, or use"
+                f" `manage.py jobs {name}` with the same filter.",
+                field="ids",
+            )
     except AppError as error:
         messages.error(request, error.message)
         return HttpResponseRedirect(back)
