@@ -17,14 +17,14 @@ KINDS = {"record": 5, "charge": 2, "announce": 2}
 def scenario(world: World) -> None:
     """Kill one worker after the other while tasks of all kinds are sent and run."""
     chooser = random.Random(seed_of("row 1"))
-    load = world.load(count=10**6, pause=0.01, kinds=KINDS)
+    load = world.load(count=10**6, pause=0.03, kinds=KINDS)
     world.wait_for_effects(20)
     for number in range(rounds(quick=3, long=100)):
         name = ("worker_a", "worker_b")[number % 2]
         time.sleep(chooser.uniform(0.2, 0.6))
         pid = world.programs.kill(name)
         world.programs.wait_for_pid(name, other_than=pid)
-        world.wait_for_effects(world.effects() + 20)
+        world.wait_for_effects(world.effects() + 10)
     load.finish()
 
 

@@ -10,7 +10,7 @@ DATABASE = "sqlite"
 
 
 def test_a_rolling_restart_loses_nothing_and_runs_nothing_twice(world: World) -> None:
-    load = world.load(count=10**6, pause=0.01, kinds={"record": 4, "slow": 1, "charge": 1})
+    load = world.load(count=10**6, pause=0.04, kinds={"record": 4, "slow": 1, "charge": 1})
     world.wait_for_effects(10)
     for number in range(rounds(quick=2, long=8)):
         name = WORKERS[number % 2]

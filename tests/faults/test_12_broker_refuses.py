@@ -77,7 +77,7 @@ HARM: dict[str, Callable[[World], contextlib.AbstractContextManager[None]]] = {
 
 @pytest.mark.parametrize("harm", list(HARM) if LONG else ["out of memory", "read only"])
 def test_a_broker_that_refuses_costs_no_request_and_no_job(world: World, harm: str) -> None:
-    load = world.load(count=10**6, pause=0.02)
+    load = world.load(count=10**6, pause=0.04)
     world.wait_for_effects(5)
     with HARM[harm](world):
         time.sleep(SECONDS)

@@ -14,7 +14,7 @@ def test_a_half_open_link_loses_nothing_and_is_noticed(world: World) -> None:
     if not LONG:
         world.replace(world.worker_program("worker_a", FAULTS_HEALTH_CHECK="1"))
     with world.link(to="broker", programs=["worker_a"]) as link:
-        load = world.load(count=10**6, pause=0.02)
+        load = world.load(count=10**6, pause=0.04)
         world.wait_for_effects(10)
         assert link.go_silent() > 0
         world.wait_for_effects(world.effects() + 20)

@@ -222,7 +222,7 @@ class World:
         """Demand all invariants: nothing lost, doubled or done though rolled back, soon, and no surprise in a log."""
         report = self.report(within=within, declared=declared)
         found = report.findings
-        assert not found.lost and not found.open_jobs, f"lost or late\n{report}{self.log_ends()}"
+        assert not found.lost and not found.open_jobs, f"lost or late\n{report}{self.what_is_open()}{self.log_ends()}"
         assert not found.doubled and not found.ghosts and not found.oddities, f"done wrongly\n{report}"
         assert found.parked == parked, f"{found.parked} parked, expected {parked}\n{report}"
         assert not report.errors, f"undeclared errors\n{report}"
@@ -243,6 +243,13 @@ class World:
         )  # fmt: skip
         assert done.returncode == 0, f"manage.py {' '.join(arguments)}\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
         return done.stdout
+
+    def what_is_open(self) -> str:
+        """Return the open jobs and what waits in the broker, for messages."""
+        columns = "task, state, due_at, attempts, deliveries, epoch, holder"
+        rows = self.jobs(columns, "state IN (0, 1, 2) LIMIT 8") if not self.stock else []
+        programs = {name: self.programs.state(name) for name in self.programs.programs}
+        return "".join(f"\n  open: {row}" for row in rows) + f"\n  {self.broker.waiting()} messages, {programs}"
 
     def log_ends(self) -> str:
         """Return the last lines of every program's log, for messages."""
