@@ -236,8 +236,12 @@ def release(task_id: str, *, token: int, retention: float) -> bool:
 def snooze(
     task_id: str, *, epoch: int, seconds: float, token: int = 0, uncount: int = 0, holder: str | None = None
 ) -> bool:
-    """Put a job back for `seconds` without using anything up. `holder` is kept where the outcome is unknown."""
-    return execute(dialect().snooze, (seconds, holder, uncount, uncount, task_id, epoch, token, token)) == 1
+    """Put a job back for `seconds` without using anything up.
+
+    Who claimed it (`token`) leaves `holder` behind where the outcome is unknown. Who did not leaves the row's as it is:
+    it tells of an earlier run.
+    """
+    return execute(dialect().snooze, (seconds, token, holder, uncount, uncount, task_id, epoch, token, token)) == 1
 
 
 def rearm(job: NewJob, *, epoch: int, state: JobState, token: int = 0, meta: str | None = None) -> bool:

@@ -113,6 +113,16 @@ def is_redelivered(request: Any) -> bool:
 
 def run(task: Any, request: Any, args: Any, kwargs: Any) -> Any:
     """Run the job of a message. Raises Ignore when there is nothing to run, and what the body raised otherwise."""
+    try:
+        return _run(task, request, args, kwargs)
+    except (DatabaseError, InterfaceError) as error:  # of the body, or of what the platform did before and after it
+        if not is_passing(error):
+            raise
+        _leave_to_database(task, request, error)
+        raise Ignore(f"the database: {type(error).__name__}") from None
+
+
+def _run(task: Any, request: Any, args: Any, kwargs: Any) -> Any:
     execution = _begin(task, request, args, kwargs)
     request.job_execution = execution
     reset = _current.set(execution)
@@ -129,11 +139,6 @@ def run(task: Any, request: Any, args: Any, kwargs: Any) -> Any:
             raise
         deaths.count(task, request, execution, error)
         raise Ignore(f"counted as a death: {type(error).__name__}") from None
-    except (DatabaseError, InterfaceError) as error:
-        if not is_passing(error):
-            raise
-        _leave_to_database(task, request, execution, error)
-        raise Ignore(f"the database: {type(error).__name__}") from None
     finally:
         _current.reset(reset)
     # What Celery's tracer would do next is done and committed: it reads these three after the body.
@@ -341,13 +346,19 @@ def _put_back(execution: Execution, *, seconds: float, holder: str | None = None
     )
 
 
-def _leave_to_database(task: Any, request: Any, execution: Execution, error: Exception) -> None:
+def _leave_to_database(task: Any, request: Any, error: Exception) -> None:
     """Put the job back while the database is in trouble; if it cannot even take that, the relay finds the row.
 
-    A lease-mode body may have reached the outside world before the error, so its outcome is unknown.
+    A lease-mode body may have reached the outside world before the error, so its outcome is unknown. A foreign message
+    that has no row yet goes back to the broker: nobody else knows of it.
     """
     logger.warning("a job is put back: the database", task=task.name, error=type(error).__name__)
     renew_connections()
+    epoch = request.get("job_epoch")
+    if epoch is None:
+        time.sleep(PAUSE * random.uniform(0.5, 1.5))
+        raise Reject(f"the database: {type(error).__name__}", requeue=True) from None
+    execution = request.get("job_execution") or Execution(id=request.id, epoch=epoch, task=task.name)
     running = execution.state == JobState.RUNNING
     if running and task.on_unknown == "park":
         raise OutcomeUnknown("The database failed while the body ran; whether it reached the other side is not known.")

@@ -64,7 +64,8 @@ class Statements:
         opened = f"(%s=0 AND state={JobState.QUEUED:d} OR state={JobState.RUNNING:d} AND token=%s)"
         # An orderly end takes back the start that was counted: only deaths stay.
         self.snooze = (
-            f"UPDATE jobs_job SET state={JobState.SCHEDULED:d}, due_at={later}, holder=%s,"
+            f"UPDATE jobs_job SET state={JobState.SCHEDULED:d}, due_at={later},"
+            " holder=CASE WHEN %s=0 THEN holder ELSE %s END,"
             f" attempts=CASE WHEN attempts>%s THEN attempts-%s ELSE 0 END WHERE id=%s AND epoch=%s AND {opened}"
         )
 
