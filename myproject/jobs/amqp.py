@@ -49,7 +49,11 @@ _DROPPED = frozenset(("expiration", "confirm_timeout"))
 _HOUSEKEEPING = frozenset(("celery.backend_cleanup", "celery.chord_unlock"))
 
 
-class DurableAMQP(AMQP):
+#: Celery's own. The types that are about for it are of another version.
+Base: Any = AMQP
+
+
+class DurableAMQP(Base):
     """Celery's messages, written to the database first unless their task is best effort."""
 
     @cached_property
@@ -192,6 +196,9 @@ def write(app: Any, job: NewJob, *, args: Any, kwargs: Any, producer: Any = None
     """
     task = app.tasks.get(resolve(job.task))
     declared = getattr(task, "declares_keys", False)
+    if declared and not connections[DEFAULT_DB_ALIAS].in_atomic_block:  # a job and its keys are there, or none of them
+        with transaction.atomic():
+            return write(app, job, args=args, kwargs=kwargs)
     if declared:
         standing = keys.take_unique(task, job, args=args, kwargs=kwargs)
         if standing != job.id:

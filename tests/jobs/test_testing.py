@@ -13,7 +13,7 @@ from myproject.accounts.models import User
 from myproject.celery import app
 from myproject.errors import RetryableError, TerminalError
 from myproject.jobs import testing
-from myproject.jobs.models import Job
+from myproject.jobs.models import Job, JobKey, UniqueKey
 from myproject.jobs.sending import enqueue
 from myproject.jobs.states import JobState
 from notifications.actions import create_message
@@ -51,7 +51,8 @@ class InATestCase(TestCase):
 @pytest.mark.django_db
 def test_what_a_job_promises_runs_as_well(run_jobs):
     make_variant()
-    order = pay(bring_order(line()))
+    order = bring_order(line())
+    pay(order)
     enqueue("orders.tasks.process_order", order.pk)
 
     assert [ran.task for ran in run_jobs()] == ["orders.tasks.process_order", "notifications.tasks.deliver_message"]
@@ -77,7 +78,8 @@ def test_what_was_rolled_back_does_not_run(run_jobs):
 @pytest.mark.django_db
 def test_the_error_that_parks_a_job_is_raised_and_the_body_is_undone(run_jobs, monkeypatch):
     make_variant()
-    order = pay(bring_order(line()))
+    order = bring_order(line())
+    pay(order)
     Stock.objects.update(on_hand=94)
     enqueue("orders.tasks.process_order", order.pk)
 
@@ -177,3 +179,14 @@ def test_an_eager_call_gets_what_json_makes_of_its_arguments(eager):
     assert validate_order.delay(1).state == "FAILURE"
     with pytest.raises(TypeError, match="argument 1 is an instance of User: pass its primary key"):
         validate_order.delay(User(pk=1))
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_unique_call_outside_of_a_transaction_is_one_transaction_with_its_keys():
+    first = app.tasks["search.tasks.verify_index"].delay()
+    assert app.tasks["search.tasks.verify_index"].delay().id == first.id
+    app.tasks["orders.tasks.process_order"].delay(7)
+
+    assert Job.objects.count() == 2
+    assert list(UniqueKey.objects.values_list("job_id", flat=True)) == [first.id]
+    assert list(JobKey.objects.values_list("name", "value")) == [("order", "7")]

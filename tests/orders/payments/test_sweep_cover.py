@@ -170,7 +170,8 @@ def test_what_should_not_be_found_is_an_error_and_what_others_owe_is_not(
 
 def test_an_order_whose_stock_is_missing_has_a_job_that_waits(sent: Promises, run_jobs: Any):
     make_variant(on_hand=0)
-    order = pay(bring_order(line()))
+    order = bring_order(line())
+    pay(order)
     order.refresh_from_db()
     enqueue("orders.tasks.process_order", order.pk)
 
