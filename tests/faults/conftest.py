@@ -72,7 +72,9 @@ def world(request: pytest.FixtureRequest, worlds: Callable[[str, str], World]) -
     """The world of this row, healthy and empty: `BROKER` and `DATABASE` of its module, Redis and MariaDB by default."""
     one = worlds(*world_of(request.module))
     one.begin(request.module.__name__.rpartition(".")[2].removeprefix("test_"))
+    failed = request.session.testsfailed
     yield one
+    one.unfinished |= request.session.testsfailed != failed
     one.broker.heal()
     one.database.heal()
     one.programs.thaw()

@@ -65,7 +65,7 @@ class World:
         self._producer: Producer | None = None
         self._offsets: dict[Path, int] = {}
         self._row = ""
-        self._unfinished = False
+        self.unfinished = False
         self._plain: dict[str, Program] = {}
 
     # --- building -------------------------------------------------------------------------------------------------
@@ -137,10 +137,10 @@ class World:
         """Give the row a clean start: healthy servers, running workers, empty tables and lists."""
         self._row = row
         print(f"\n{row} on {self.name}, FAULTS_SEED={seed()}", flush=True)
-        if self._unfinished:  # a row that failed may have left tasks that hold locks
+        if self.unfinished:  # a row that failed may have left tasks that hold locks
             for name in self.programs.programs:
                 self.programs.kill(name)
-        self._unfinished = True
+        self.unfinished = True
         self.restore()
         self.clear()
         self.wait_for_workers()
@@ -226,7 +226,7 @@ class World:
         assert not found.doubled and not found.ghosts and not found.oddities, f"done wrongly\n{report}"
         assert found.parked == parked, f"{found.parked} parked, expected {parked}\n{report}"
         assert not report.errors, f"undeclared errors\n{report}"
-        self._unfinished = False
+        self.unfinished = False
         return report
 
     def jobs(self, columns: str, where: str = "1 = 1", *values: Any) -> list[tuple[Any, ...]]:

@@ -22,8 +22,6 @@ from tests.faults.shop.models import Effect, Oddity
 
 BEST_EFFORT: dict[str, Any] = {"durable": False}
 OUTSIDE: dict[str, Any] = {"mode": "lease", "lease": LEASE}
-#: A loop without end is stopped by this limit: the pool kills the process.
-HARD: dict[str, Any] = {"time_limit": 2, "soft_time_limit": 1}
 
 
 def note(key: str) -> None:
@@ -131,7 +129,7 @@ def step(before: int | None, key: str, number: int) -> int:
     return number
 
 
-@shared_task(**HARD)
+@shared_task
 def poison(key: str, how: str) -> None:
     """Does: harm, after an effect that must not stay. Twice: harm. Retries: by kills. Enqueued by: the producer."""
     note(key)
@@ -139,7 +137,7 @@ def poison(key: str, how: str) -> None:
     _HARM[how]()
 
 
-@shared_task(**OUTSIDE, **HARD, on_unknown="resend")
+@shared_task(**OUTSIDE, on_unknown="resend")
 def poison_outside(key: str, how: str) -> None:
     """Does: harm in lease mode. Twice: harm. Retries: by kills. Enqueued by: the producer."""
     Gates().arrive(f"poison-{key}")
