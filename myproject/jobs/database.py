@@ -34,7 +34,8 @@ class PersistentWorkerFixup(DjangoWorkerFixup):
         if getattr(sender.request, "is_eager", False):
             return
         found = self._found_usable()
-        trusted = self._of_thread.trusted = set()
+        trusted: set[str] = set()
+        self._of_thread.trusted = trusted
         repeatable = getattr(sender, "durable", False) and sender.mode == "transaction"
         for connection in connections.all(initialized_only=True):
             connection.close_if_unusable_or_obsolete()
@@ -42,16 +43,18 @@ class PersistentWorkerFixup(DjangoWorkerFixup):
             if not repeatable or connection.connection is None:
                 continue
             if time.monotonic() - found.get(alias, -TRUSTED) < TRUSTED:
-                connection.health_check_done = True
+                connection.health_check_done = True  # type: ignore[attr-defined]  # Django has it
                 trusted.add(alias)
 
     def on_task_postrun(self, sender: Any, **kwargs: Any) -> None:
         """Note what was probed or opened, and close what the task left broken."""
         if getattr(sender.request, "is_eager", False):
             return
-        found, trusted = self._found_usable(), getattr(self._of_thread, "trusted", set())
+        found = self._found_usable()
+        trusted: set[str] = getattr(self._of_thread, "trusted", set())
         for connection in connections.all(initialized_only=True):
-            if connection.health_check_done and connection.alias not in trusted:
+            probed = connection.health_check_done  # type: ignore[attr-defined]  # Django has it
+            if probed and connection.alias not in trusted:
                 found[connection.alias] = time.monotonic()
             if connection.errors_occurred:
                 found.pop(connection.alias, None)

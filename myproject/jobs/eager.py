@@ -16,7 +16,7 @@ def is_eager(app: Celery) -> bool:
     What a program sets on `app.conf` stands in one dictionary (`changes`: celery.utils.collections.ConfigurationView,
     Celery 5.7). What the app was configured with is remembered until Django says that settings were overridden.
     """
-    changed = app.conf.changes.get("task_always_eager")
+    changed = (app.conf.changes or {}).get("task_always_eager")
     if changed is not None:
         return bool(changed)
     found = _configured.get(app)

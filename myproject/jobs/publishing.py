@@ -99,7 +99,7 @@ class Publisher:
     """Publishes for one app in one process."""
 
     def __init__(self, app: Celery) -> None:
-        self.app = app
+        self.app: Any = app  # the types that are about for Celery are of another version
         self.pid = os.getpid()
         self.breaker = Breaker()
         self._templates: dict[str, dict[str, Any]] = {}

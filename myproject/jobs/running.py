@@ -17,7 +17,7 @@ from typing import Any
 
 import structlog
 from billiard.common import terminate_handler_fired  # type: ignore[attr-defined]
-from celery.app.task import get_actual_ignore_result
+from celery.app import task as celery_task
 from celery.exceptions import Ignore, Reject, Retry
 from django.db import DatabaseError, IntegrityError, InterfaceError, connections, transaction
 from django.utils.module_loading import import_string
@@ -33,6 +33,8 @@ from myproject.jobs.payload import encode
 from myproject.jobs.states import JobState
 
 logger = structlog.get_logger(__name__)
+
+get_actual_ignore_result: Any = celery_task.get_actual_ignore_result  # type: ignore[attr-defined]  # old types
 
 #: How often a body is begun again at once after a deadlock or a lock wait, before its job is put back for a while.
 QUICK_TRIES = 3
@@ -212,7 +214,8 @@ def _run_in_transaction(task: Any, request: Any, execution: Execution, args: Any
                 ended = _transaction(task, request, execution, args, kwargs)
             hit("finish.after_commit")
             return ended
-        except Retry as asked:
+        except Retry as retry:
+            asked: Any = retry  # the types that are about for it are of another version
             _undo(request, execution)
             if asked.sig is not None:  # what `retry` wrote was undone with the body
                 with transaction.atomic():
@@ -292,7 +295,7 @@ def _body(task: Any, args: Any, kwargs: Any) -> _Ended:
     except Ignore as error:  # also how `replace` ends a body: what it wrote is kept
         return error, None
     except Reject as error:  # of its message, but the relay would publish that again: the job is over, or put back
-        if error.requeue:
+        if getattr(error, "requeue", False):
             raise Snooze(REJECTED_PAUSE) from error
         return Ignore(f"rejected: {error}"), None
     except OutageError as error:

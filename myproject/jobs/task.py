@@ -50,7 +50,11 @@ PATIENT_TRIES = 10
 LONGEST_PAUSE = 60.0
 
 
-class DurableTask(Task):  # type: ignore[misc]  # Celery ships no types
+#: Celery's task class. The types that are about for it are of another version.
+Base: Any = Task
+
+
+class DurableTask(Base):
     """A task whose call is a promise. See the module for what it may declare."""
 
     abstract = True
@@ -108,7 +112,7 @@ class DurableTask(Task):  # type: ignore[misc]  # Celery ships no types
         if not all(name in ("queue", "priority", "countdown") for name in options):
             return False
         own = type(self)
-        return own.shadow_name is Task.shadow_name and self._dump_pydantic_arguments is None
+        return own.shadow_name is Base.shadow_name and self._dump_pydantic_arguments is None
 
     def _promise(
         self, args: Any, kwargs: Any, *, parent: Any, producer: Any, queue: Any = None, priority: int | None = None,
@@ -150,13 +154,13 @@ class DurableTask(Task):  # type: ignore[misc]  # Celery ships no types
             args, kwargs, _ = loads(encode(self.name, (args or (), kwargs or {}, EMBED)))
         given = {"task_id": task_id or new_id(), "producer": producer, "link": link, "link_error": link_error}
 
-        def apply() -> EagerResult:
+        def apply() -> Any:
             return super(DurableTask, self).apply_async(args, kwargs, shadow=shadow, **given, **options)
 
         blocks = connections[DEFAULT_DB_ALIAS].atomic_blocks
         if not self.durable or not any(not getattr(block, "_from_testcase", False) for block in blocks):
             return apply()
-        result = EagerResult(given["task_id"], None, "PENDING", name=self.name)
+        result: Any = EagerResult(given["task_id"], None, "PENDING", name=self.name)
 
         def run() -> None:
             done = apply()
@@ -197,8 +201,9 @@ class DurableTask(Task):  # type: ignore[misc]  # Celery ships no types
         try:
             return super().retry(*args, **options)
         except Reject as refused:  # Celery's word for a retry that could not be sent, whatever the reason
-            if isinstance(refused.reason, Exception):
-                raise refused.reason from None
+            reason = getattr(refused, "reason", None)
+            if isinstance(reason, Exception):
+                raise reason from None
             raise
 
     def patience(self, error: Exception) -> dict[str, Any]:

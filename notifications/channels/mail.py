@@ -59,8 +59,9 @@ class MailChannel:
             self._drop()
             raise ChannelUnavailable(f"The mail server cannot be used: {type(error).__name__}.") from error
 
-    def _open(self, backend: BaseEmailBackend) -> None:
+    def _open(self, backend: BaseEmailBackend | None) -> None:
         """Connect first, when there is no connection yet: whoever cannot has offered nothing to anybody."""
+        assert backend is not None
         try:
             backend.open()
         except smtplib.SMTPAuthenticationError as error:
