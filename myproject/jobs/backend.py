@@ -8,6 +8,7 @@ celery.worker.request (Celery 5.7), held by tests/contracts/test_celery_internal
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -36,6 +37,8 @@ logger = structlog.get_logger(__name__)
 make_request: Any = base._create_fake_task_request  # type: ignore[attr-defined]
 errbacks_of: Any = base._result_errbacks  # type: ignore[attr-defined]
 
+#: Seconds until a job whose task a worker did not know is offered again: each try is an error in that worker's log.
+UNKNOWN_PAUSE = 5.0
 #: How the meta begins that the next life of a retried job was given.
 RETRYING = '{"status": "RETRY"'
 
@@ -105,6 +108,9 @@ class JobBackend(WaitsOnRows, ChordsInRows):
         call_errbacks: bool = True, state: str = states.FAILURE,
     ) -> None:  # fmt: skip
         """Park a job, fail what waits for it, and call its error callbacks: one transaction."""
+        if isinstance(exc, NotRegistered) and not isinstance(request, Context):
+            self._leave_to_others(task_id, exc, request)
+            return
         if request is not None and request.get("job_done"):
             return  # `on_success` raised, or a signal's receiver: the outcome is committed
         if request is None or not self.is_durable(task_id, request):
@@ -134,6 +140,18 @@ class JobBackend(WaitsOnRows, ChordsInRows):
                 worker=request.get("hostname"),
             )
         hit("fail.after")
+
+    def _leave_to_others(self, task_id: str, exc: BaseException, request: Any) -> None:
+        """Put a job back whose task this worker does not know: in a rolling deploy another one does.
+
+        The consumer reports it, with a request that holds next to nothing (`Consumer.on_unknown_task`).
+        """
+        with suppress(DatabaseError, InterfaceError):  # the relay finds the row
+            row = ledger.read(task_id)
+            if row is None:
+                self.delegate.mark_as_failure(task_id, exc, request=request)
+            else:
+                ledger.snooze(task_id, epoch=row.epoch, seconds=UNKNOWN_PAUSE)
 
     def mark_as_revoked(
         self, task_id: str, reason: str = "", request: Any = None, store_result: bool = True,

@@ -62,7 +62,7 @@ def _plain(app: Any) -> dict[str, Task]:
             "kwargs": request.kwargs,
             "delivery_info": request.delivery_info,
             "headers": request.headers or {},
-            "argsrepr": request.argsrepr,
+            "argsrepr": getattr(request, "argsrepr", None),  # an eager call has no message
             "ignore_result": request.ignore_result,
         }
 
@@ -70,6 +70,10 @@ def _plain(app: Any) -> dict[str, Task]:
     def forgotten(key: str) -> str:
         write(key, "ran")
         return "nobody reads this"
+
+    @task()
+    def length(text: str) -> int:
+        return len(text)
 
     @task(rate_limit="100/s")
     def limited() -> str:
