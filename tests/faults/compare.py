@@ -1,7 +1,8 @@
 """The same harm to stock Celery and to the platform, side by side: `python -m tests.faults.compare`.
 
 Writes the table of docs/faults.md, between its two marks, and prints it. Each row runs on Redis and MariaDB with the
-same tasks, the same load, supervisor and seed; FAULTS_SEED repeats a run. About five minutes.
+same tasks, the same load, supervisor and seed; FAULTS_SEED repeats a run. About ten minutes; with numbers of rows
+behind it only those are made anew.
 """
 
 from __future__ import annotations
@@ -95,21 +96,22 @@ def play(world: World, row: Row) -> Score:
     return Score.of(world, world.report(within=PATIENCE, declared=(r"",)))
 
 
-def known_rows() -> list[Row]:
-    """Return the rows whose tests are there."""
+def chosen_rows(numbers: list[str]) -> list[Row]:
+    """Return the rows of those numbers, all without any, whose tests are there."""
     folder = Path(__file__).parent
-    return [row for row in ROWS if (folder / f"{row.module}.py").exists()]
+    known = [row for row in ROWS if (folder / f"{row.module}.py").exists()]
+    return [row for row in known if not numbers or row.title.split()[0] in numbers]
 
 
-def compare() -> list[tuple[Row, Score, Score]]:
-    """Run every row against both."""
+def compare(rows: list[Row]) -> list[tuple[Row, Score, Score]]:
+    """Run rows against both."""
     found: dict[str, dict[Row, Score]] = {"stock": {}, "platform": {}}
     for side, scores in found.items():
         world = World(broker="redis", database="mariadb", stock=side == "stock")
         same: dict[str, Score] = {}
         try:
             world.build()
-            for row in known_rows():
+            for row in rows:
                 # The variants of a row differ in stock Celery's settings only.
                 if side == "platform" and row.module in same:
                     scores[row] = same[row.module]
@@ -117,7 +119,21 @@ def compare() -> list[tuple[Row, Score, Score]]:
                     scores[row] = same[row.module] = play(world, row)
         finally:
             world.stop()
-    return [(row, found["stock"][row], found["platform"][row]) for row in known_rows()]
+    return [(row, found["stock"][row], found["platform"][row]) for row in rows]
+
+
+def line(row: Row, stock: Score, ours: Score) -> str:
+    """Return one line of the table."""
+    return f"| {row.title} | {stock.cells()} | {ours.cells()} |"
+
+
+def replace_lines(results: list[tuple[Row, Score, Score]]) -> str:
+    """Return the document's table with the lines of some rows made anew."""
+    old = DOCUMENT.read_text().partition(BEGIN)[2].partition(END)[0].strip().splitlines()
+    fresh = {row.title: line(row, stock, ours) for row, stock, ours in results}
+    kept = [fresh.pop(text.split(" | ")[0].removeprefix("| "), text) for text in old]
+    last = max(number for number, text in enumerate(kept) if text.startswith("|"))
+    return "\n".join([*kept[: last + 1], *fresh.values(), *kept[last + 1 :]])
 
 
 def table(results: list[tuple[Row, Score, Score]]) -> str:
@@ -132,7 +148,7 @@ def table(results: list[tuple[Row, Score, Score]]) -> str:
         "| row | stock: promised | lost | doubled | recovery | platform: promised | lost | doubled | recovery |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
-    lines += [f"| {row.title} | {stock.cells()} | {ours.cells()} |" for row, stock, ours in results]
+    lines += [line(row, stock, ours) for row, stock, ours in results]
     runs = [
         f"{row.title}: {stock.poison_runs} and {ours.poison_runs}" for row, stock, ours in results if ours.poison_runs
     ]
@@ -154,14 +170,14 @@ def write(text: str) -> None:
     DOCUMENT.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}")
 
 
-def main() -> int:
+def main(numbers: list[str]) -> int:
     """Compare, print and write. The status is 1 when the platform lost or doubled something."""
-    results = compare()
-    text = table(results)
+    results = compare(chosen_rows(numbers))
+    text = replace_lines(results) if numbers else table(results)
     print(text)
     write(text)
     return int(any(ours.lost or ours.doubled for _, _, ours in results))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

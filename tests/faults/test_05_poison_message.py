@@ -91,5 +91,7 @@ def test_a_foreign_message_that_fits_no_task_is_parked_and_a_good_one_runs_once(
 def waiting(world: World) -> int:
     """Return how many messages lie in the queues' lists."""
     with world.broker.client() as client:
-        keys = [f"{queue}{suffix}" for queue in QUEUES for suffix in ("", *(f":{number}" for number in range(1, 10)))]
+        keys = [
+            f"{queue}{suffix}" for queue in QUEUES for suffix in ("", *(f"\x06\x16{number}" for number in range(1, 10)))
+        ]
         return sum(client.llen(key) for key in keys)  # type: ignore[misc]
