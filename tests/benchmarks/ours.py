@@ -55,7 +55,7 @@ def note_ready(sender: Any = None, **_: Any) -> None:
 _broker = redis.Redis.from_url(os.environ["REDIS_URL"])
 
 
-def sender(publish: str) -> tuple[Callable[[int], None], Callable[[], None]]:
+def sender(publish: str) -> tuple[Callable[[int], Any], Callable[[], None]]:
     """Return how to send for an order, and how to wait until all is sent."""
     on_commit._in_thread = publish == "web"
     return touch.delay, on_commit.flush

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 import pytest
 
@@ -50,7 +51,7 @@ def test_every_arm_runs_once_per_round_in_an_order_that_changes() -> None:
         return 1.0
 
     rounds = Rounds(count=20)
-    numbers = list(rounds.run({name: lambda name=name: arm(name) for name in "abc"}))
+    numbers = list(rounds.run({name: partial(arm, name) for name in "abc"}))
     assert numbers == list(range(20))
     assert [sorted(order[start : start + 3]) for start in range(0, 60, 3)] == [["a", "b", "c"]] * 20
     assert len({tuple(order[start : start + 3]) for start in range(0, 60, 3)}) > 1

@@ -84,8 +84,8 @@ def create_tables() -> None:
 
 def place_order() -> int:
     """Write an order with two lines, in the caller's transaction, and return its id."""
-    order = Order.objects.create(number=_number(), status="new", total=4990)
-    OrderLine.objects.bulk_create(
+    order = Order._default_manager.create(number=_number(), status="new", total=4990)
+    OrderLine._default_manager.bulk_create(
         [
             OrderLine(order_id=order.pk, sku="sku-1", quantity=1, price=1990),
             OrderLine(order_id=order.pk, sku="sku-2", quantity=2, price=1500),
@@ -112,19 +112,19 @@ def _number() -> str:
 
 def take_payment(order_id: int) -> None:
     """Lock the order, mark it paid and write the ledger entry, in the caller's transaction."""
-    order = Order.objects.select_for_update().get(pk=order_id)
+    order = Order._default_manager.select_for_update().get(pk=order_id)
     order.status = "paid"
     order.save(update_fields=["status"])
-    Entry.objects.create(order_id=order_id, amount=order.total)
+    Entry._default_manager.create(order_id=order_id, amount=order.total)
 
 
 def make_orders(count: int) -> list[int]:
     """Insert `count` orders at once and return their ids."""
     stamp = f"{os.getpid()}-{time.monotonic_ns()}"
-    Order.objects.bulk_create(
+    Order._default_manager.bulk_create(
         [Order(number=f"{stamp}-{number}", status="new", total=4990) for number in range(count)], batch_size=1000
     )
-    return list(Order.objects.filter(number__startswith=stamp).order_by("id").values_list("id", flat=True))
+    return list(Order._default_manager.filter(number__startswith=stamp).order_by("id").values_list("id", flat=True))
 
 
 def entries() -> tuple[int, int, float]:
