@@ -178,9 +178,7 @@ def test_flower_shows_a_durable_task_with_its_arguments_redacted(tasks, world, t
         python(), "-m", "celery", "-A", "myproject", "flower", f"--port={port}", "--address=127.0.0.1",
         "--basic-auth=admin:secretpassword",
     ]  # fmt: skip
-    with Process(
-        command, folder=tmp_path, name="flower", env=world.env | {"FLOWER_UNAUTHENTICATED_API": "true"}, cwd=ROOT
-    ) as flower:
+    with Process(command, folder=tmp_path, name="flower", env=world.env, cwd=ROOT) as flower:
         flower.wait_ready(lambda: page(port, "/workers")[0] == 200, timeout=90)
         found: list[str] = []
 
