@@ -8,6 +8,7 @@ for plain calls; it ends in `write`, too.
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -89,6 +90,7 @@ class DurableAMQP(Base):
         with self.app.producer_or_acquire(producer) as acquired:
             if not message.headers.get("ignore_result"):
                 self.app.backend.on_best_effort_call(acquired, message.headers["id"])
+            message.headers["job_at"] = time.time_ns() // 1_000_000  # the relay asks how old a list's oldest message is
             return self.publish_now(acquired, name, message, **options)
 
 

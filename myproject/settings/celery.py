@@ -263,6 +263,9 @@ CELERY_TASK_ACKS_LATE = True
 # For best-effort tasks: a killed pool process uses one retry. `reject_on_worker_lost` would run a task that kills for
 # ever (measured: 7 runs in 15 s), and doing nothing would drop it. The deaths of a job are counted by its row.
 CELERY_TASK_RETRY_ON_WORKER_LOST = True
+# Seconds that a pool waits for the result of a process that is gone before it says so; 10 by default. A result is in
+# the pipe before its process ends, and until then the death is not counted.
+CELERY_WORKER_LOST_WAIT = 1.0
 CELERY_TASK_TRACK_STARTED = True
 CELERY_TASK_SOFT_TIME_LIMIT = SHORT.soft
 CELERY_TASK_TIME_LIMIT = SHORT.hard
