@@ -12,11 +12,9 @@ import platform
 import sys
 import time
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
-
-import celery
-import kombu
 
 from tests.faults.budgets import SETTLE, STOCK_RESTORE, STOCK_VISIBILITY, seed
 from tests.faults.checker import Report
@@ -39,7 +37,7 @@ class Row:
 
     title: str
     module: str
-    stock_env: dict[str, str] = field(default_factory=dict)
+    stock_env: dict[str, Any] = field(default_factory=dict)
 
 
 ROWS = (
@@ -138,8 +136,9 @@ def replace_lines(results: list[tuple[Row, Score, Score]]) -> str:
 
 def table(results: list[tuple[Row, Score, Score]]) -> str:
     """Return what stands in the document."""
+    celery, kombu = version("celery"), version("kombu")
     lines = [
-        f"Python {platform.python_version()}, Celery {celery.__version__}, kombu {kombu.__version__}, seed {seed()}. "
+        f"Python {platform.python_version()}, Celery {celery}, kombu {kombu}, seed {seed()}. "
         f"Recovery in seconds from the cure until the last promise was kept; both were watched for {PATIENCE:.0f} s, "
         f"and {SETTLE:g} s more for doubles. Stock Celery: `task_acks_late`, `worker_prefetch_multiplier=1`, sent on "
         f"commit, `visibility_timeout` {STOCK_VISIBILITY} s and a look for such messages every {STOCK_RESTORE} s (its "

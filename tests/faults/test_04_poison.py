@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.faults.checker import KILLED
@@ -9,7 +11,7 @@ from tests.faults.world import World
 
 WAYS = ("kill", "segfault", "exit", "memory", "recursion", "loop")
 #: A loop without end is stopped by the hard limit: the pool kills the process.
-LIMITS = {"time_limit": 2, "soft_time_limit": 1}
+LIMITS: dict[str, Any] = {"time_limit": 2, "soft_time_limit": 1}
 #: Three deaths park a job. On a busy machine a death may be seen when the next run has begun: it is not counted then.
 RUNS = (3, 4, 5)
 #: What Celery and the interpreter rightly say of each.
