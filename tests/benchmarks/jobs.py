@@ -91,12 +91,15 @@ def _machine() -> dict[str, Any]:
 
 def _machine_sentence() -> str:
     found = _machine()
+    busy = (
+        " Other programs kept the processors busy: measure again." if found["load"] > 2 * (os.cpu_count() or 1) else ""
+    )
     versions = ", ".join(
         f"{name} {found[name]}" for name in ("python", "mariadb", "redis server", *PACKAGES[:2], "django")
     )
     return (
         f"{found['processors']} processors, load {found['load']:.1f} at the end; {versions};"
-        " innodb_flush_log_at_trx_commit=1. In brackets: quartiles of the rounds."
+        f" innodb_flush_log_at_trx_commit=1. In brackets: quartiles of the rounds.{busy}"
     )
 
 
