@@ -15,7 +15,6 @@ from typing import Any, Protocol
 from tests.faults.budgets import STEP
 from tests.servers.mariadb import mariadb_binaries, own_temporary_files
 from tests.servers.processes import (
-    NotAvailable,
     Process,
     free_port,
     pause_group,
@@ -117,7 +116,7 @@ class Mariadb:
             capture_output=True, text=True, env=own_temporary_files(self.folder), check=False,
         )  # fmt: skip
         if done.returncode:
-            raise NotAvailable(f"mariadb-install-db failed: {(done.stdout + done.stderr)[-800:]}")
+            raise RuntimeError(f"mariadb-install-db failed: {done.stdout + done.stderr}")
         shutil.move(unfinished, data)
 
     def is_running(self) -> bool:
