@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
-import os
 import queue
 import subprocess
 import threading
@@ -98,7 +97,7 @@ class Producer:
     ) -> Answer:
         """Begin a load of `count` intents, by default all of them `record`; `finish()` ends it early."""
         number = next(self._numbers)
-        stop = self._folder / f"stop-{os.getpid()}-{number}"
+        stop = self._folder / f"stop-{self.pid}-{number}"
         options = {"prefix": prefix, "seed": seed, "count": count, "pause": pause, "stop": str(stop)}
         return self._send(number, "load", options | {"kinds": dict(kinds or {"record": 1})}, stop=stop)
 
