@@ -15,7 +15,7 @@ import celery
 import pytest
 from celery.app import trace
 from celery.backends.base import BaseBackend
-from celery.canvas import _chord, group
+from celery.canvas import _chord, group  # type: ignore[attr-defined]
 
 from myproject.jobs.amqp import DurableAMQP
 from myproject.jobs.backend import JobBackend

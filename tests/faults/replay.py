@@ -83,7 +83,7 @@ def job_figures(clone: Clone) -> dict[str, Any]:
 
 def replay(clone: Clone, fire: Fire, *, orders: Path | None) -> tuple[int, dict[str, Any]]:
     """Run `./run` under fire; return its status and what it printed."""
-    started = clone.start("--json", *(["--orders", orders] if orders else []))
+    started = clone.start("--json", *(["--orders", orders] if orders else []))  # type: ignore[arg-type]
     started.wait_for(lambda printed: "orders placed" in printed, what="the replay sending orders", timeout=600)
     thread = threading.Thread(target=fire.run)
     thread.start()

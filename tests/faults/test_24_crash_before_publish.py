@@ -20,7 +20,7 @@ def test_what_was_committed_and_not_published_is_swept(world: World) -> None:
         site = world.producer
         site.begin_call("record", key)
         world.failpoints.wait_fired("site", "publish.before")
-        wait_until(lambda site=site: not site.is_running(), timeout=STEP, what="the site's death")
+        wait_until(lambda site=site: not site.is_running(), timeout=STEP, what="the site's death")  # type: ignore[misc]
     world.check()
     [(longest,)] = world.database.rows(
         "SELECT MAX(TIMESTAMPDIFF(MICROSECOND, created_at, finished_at)) / 1e6 FROM jobs_job WHERE deliveries = 1"

@@ -27,7 +27,7 @@ def test_a_job_that_no_worker_knows_yet_waits_for_one_that_does(world: World) ->
     assert world.jobs("state, attempts", "id = %s", task_id) in ([(1, 0)], [(0, 0)])
     # When workers of the new version come, it runs, and so does what the old site sends
     for name in WORKERS:
-        world.replace(world.worker_program(name, **NEW))
+        world.replace(world.worker_program(name, **NEW))  # type: ignore[arg-type]
     world.producer.call("record", "old")
     world.check(declared=(r"unregistered task", r"Unknown task", r"KeyError", r"novel"))
     [(worker,)] = world.database.rows("SELECT worker FROM shop_effect WHERE `key` = 'novel'")

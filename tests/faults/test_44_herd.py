@@ -51,7 +51,9 @@ def test_a_herd_is_driven_slowly_and_lets_others_pass(world: World) -> None:
         world.producer.call("record", f"new-{number}-a", f"new-{number}-b")
         world.producer.call("record", f"new-{number}-orders", queue="orders", priority=9)
         wait_until(
-            lambda number=number: done(world, f"new-{number}-%") == 3, timeout=RECOVERY, what="new work being done"
+            lambda number=number: done(world, f"new-{number}-%") == 3,
+            timeout=RECOVERY,
+            what="new work being done",  # type: ignore[misc]
         )
         took.append(time.monotonic() - began)
         with world.broker.client() as client:

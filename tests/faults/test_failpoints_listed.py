@@ -34,7 +34,7 @@ def test_each_failpoint_is_declared_and_stands_at_one_place() -> None:
 
 def test_row_23_strikes_each_of_them_by_kill_and_by_raise() -> None:
     assert sorted(place.name for step in row.STEPS for place in step) == sorted(NAMES)
-    [mark] = row.test_no_place_is_a_bad_one.pytestmark
+    [mark] = row.test_no_place_is_a_bad_one.pytestmark  # type: ignore[attr-defined]
     assert mark.args == ("action", ["kill", "raise"])
 
 

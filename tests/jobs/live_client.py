@@ -75,10 +75,10 @@ def progress() -> dict[str, Any]:
         result = task.delay(key)
         with gate() as client:
             client.blpop([f"begun:{key}"], timeout=WAIT)
-            started = until(lambda result=result: result.state == "STARTED" and (result.info or {}).get("hostname"))
+            started = until(lambda result=result: result.state == "STARTED" and (result.info or {}).get("hostname"))  # type: ignore[misc]
             client.rpush(f"go:{key}", "1")
             client.blpop([f"begun:{key}:more"], timeout=WAIT)
-            shown = until(lambda result=result: result.state == "PROGRESS" and result.info)
+            shown = until(lambda result=result: result.state == "PROGRESS" and result.info)  # type: ignore[misc]
             client.rpush(f"go:{key}:more", "1")
         found[name] = {"started": started, "shown": shown, "result": result.get(timeout=WAIT)}
     return found
@@ -95,7 +95,7 @@ def latency() -> dict[str, Any]:
         # By then the pauses between looks have grown to their longest.
         threading.Timer(1.5, let_go, (key,)).start()
         result.get(timeout=WAIT)
-        found[name] = time.time() - AsyncResult(result.id, app=app).date_done.timestamp()
+        found[name] = time.time() - AsyncResult(result.id, app=app).date_done.timestamp()  # type: ignore[union-attr]
     return found
 
 
@@ -111,8 +111,8 @@ def flushed() -> dict[str, Any]:
     result = tasks.add.delay(20, 22)
     value = result.get(timeout=WAIT)
     with app.connection_for_write() as connection:
-        connection.default_channel.client.flushall()
-    again = AsyncResult(result.id, app=app)
+        connection.default_channel.client.flushall()  # type: ignore[attr-defined]
+    again = AsyncResult(result.id, app=app)  # type: ignore[var-annotated]
     return {"before": value, "after": again.get(timeout=WAIT), "state": again.state}
 
 
@@ -121,7 +121,7 @@ def own_transaction() -> dict[str, Any]:
     other = tasks.add.delay(1, 1)
     other.get(timeout=WAIT)
     with transaction.atomic():
-        seen = AsyncResult(other.id, app=app).get(timeout=WAIT)
+        seen = AsyncResult(other.id, app=app).get(timeout=WAIT)  # type: ignore[var-annotated]
         own = tasks.add.delay(1, 2)
         try:
             own.get(timeout=WAIT)

@@ -35,7 +35,7 @@ def wait_for(condition: Callable[[], bool]) -> None:
 @pytest.fixture
 def renewals(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
     found: list[tuple[str, int]] = []
-    monkeypatch.setattr(ledger, "extend", lambda task_id, *, token, lease: found.append((task_id, token)) or True)
+    monkeypatch.setattr(ledger, "extend", lambda task_id, *, token, lease: found.append((task_id, token)) or True)  # type: ignore[func-returns-value]
     return found
 
 

@@ -236,8 +236,8 @@ def test_a_broker_that_hangs_delays_no_caller_and_is_given_up(silent_port, monke
 def connect_without_greeting(port: int) -> redis.Connection:
     """Return a connection to what takes connections and says nothing, as a Redis that hangs later would."""
     connection = redis.Connection(host="127.0.0.1", port=port, socket_timeout=5)
-    connection.on_connect_check_health = lambda *_, **__: connection._parser.on_connect(connection)
-    connection.on_connect = connection.on_connect_check_health
+    connection.on_connect_check_health = lambda *_, **__: connection._parser.on_connect(connection)  # type: ignore[method-assign]
+    connection.on_connect = connection.on_connect_check_health  # type: ignore[method-assign]
     return connection
 
 

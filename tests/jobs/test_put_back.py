@@ -63,7 +63,7 @@ def test_a_foreign_message_goes_back_to_the_broker(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(ledger, "insert", lambda _: (_ for _ in ()).throw(GONE))
     with pytest.raises(Reject) as refused:
         running.run(fail, request, ["x"], {})
-    assert refused.value.requeue is True
+    assert refused.value.requeue is True  # type: ignore[attr-defined]
     assert RAN == []
 
 

@@ -288,7 +288,7 @@ def test_one_job_of_a_concurrency_key_runs_at_a_time(monkeypatch):
     first, second, other = one_at_a_time.delay(1), one_at_a_time.delay(1), one_at_a_time.delay(2)
 
     def begin_the_others(*_: object) -> None:
-        if first.id == current_job().id:
+        if first.id == current_job().id:  # type: ignore[union-attr]
             run_again(second.id)
             run_again(other.id)
 

@@ -123,8 +123,8 @@ class Life(RuleBasedStateMachine):
         leases.is_dead = self.dead.__contains__  # type: ignore[assignment]
         deaths.BE_GONE = 0.0
         deaths.may_live = lambda holder: holder not in self.dead
-        on_commit.publish = self._publish
-        courier.publish = self._publish
+        on_commit.publish = self._publish  # type: ignore[assignment]
+        courier.publish = self._publish  # type: ignore[assignment]
 
     def clean(self) -> None:
         for model in (Job, JobEvent):
@@ -244,7 +244,7 @@ class Life(RuleBasedStateMachine):
         key = f"k{len(self.promised)}"
         try:
             with transaction.atomic():
-                app.tasks[name].apply_async((key,), countdown=countdown, task_id=key)
+                app.tasks[name].apply_async((key,), countdown=countdown, task_id=key)  # type: ignore[arg-type]
                 if end == "rollback":
                     raise Killed
         except Killed:

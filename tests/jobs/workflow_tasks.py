@@ -21,7 +21,7 @@ def register(app: Celery) -> SimpleNamespace:
 
     def task(**options: Any) -> Any:
         def declare(body: Any) -> Task:
-            tasks[body.__name__] = app.task(body, name=PREFIX + body.__name__, shared=False, **options)
+            tasks[body.__name__] = app.task(body, name=PREFIX + body.__name__, shared=False, **options)  # type: ignore[call-overload]
             return tasks[body.__name__]
 
         return declare

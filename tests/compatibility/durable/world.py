@@ -59,7 +59,7 @@ class World:
         app.config_from_object("django.conf:settings", namespace="CELERY")
         # These win over CELERY_BROKER_URL and CELERY_RESULT_BACKEND, which the test settings put into the environment.
         app.conf.update(broker_write_url=self.broker_url, broker_read_url=self.broker_url)
-        app.conf.result_backend = neighbour(self.broker_url, 1)
+        app.conf.result_backend = neighbour(self.broker_url, 1)  # type: ignore[misc]
         return app
 
     def manage(self, *arguments: str) -> str:

@@ -205,7 +205,7 @@ def test_rows_that_bodies_have_locked_are_passed_over(courier: Eager, add: Add, 
 def test_rows_of_another_app_are_left_to_its_courier(courier: Eager, add: Add, lists: Lists) -> None:
     add(1, app="another", due=-9, prefix="a")
     ids = add(1)
-    courier.app.amqp.queues.add("q")
+    courier.app.amqp.queues.add("q")  # type: ignore[arg-type]
     courier.rounds()
     assert lists.ids() == ids
 

@@ -136,8 +136,8 @@ def test_a_restart_that_lost_nothing_republishes_nothing(courier: Eager, add: Ad
     courier.rounds()
     dumped = lists.client.dump(lists.name("q")), lists.client.dump(lists.name(marks.KEY))
     lists.flush()
-    lists.client.restore(lists.name("q"), 0, dumped[0])
-    lists.client.restore(lists.name(marks.KEY), 0, dumped[1])
+    lists.client.restore(lists.name("q"), 0, dumped[0])  # type: ignore[arg-type]
+    lists.client.restore(lists.name(marks.KEY), 0, dumped[1])  # type: ignore[arg-type]
     courier.rounds()
     assert courier.republished == 0
     assert lists.length() == 50

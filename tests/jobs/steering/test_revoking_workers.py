@@ -78,7 +78,7 @@ def finish_another(folder: Path, *, queue: str = "default") -> None:
 
     No relay runs here: a message that the dying process took with it does not come again, so another one is sent.
     """
-    results = []
+    results = []  # type: ignore[var-annotated]
 
     def is_done() -> bool:
         if not results or time.monotonic() > results[-1][1] + 5:

@@ -101,7 +101,7 @@ def test_a_row_whose_job_is_parked_waits_for_a_person(
 
     assert swept(sent, NOW + timedelta(minutes=2)) == ({}, [])
     (line,) = [record.msg for record in caplog.records if record.levelname == "WARNING"]
-    assert (line["event"], line[kind]) == ("stuck rows wait for a person, because their jobs are parked", 1)
+    assert (line["event"], line[kind]) == ("stuck rows wait for a person, because their jobs are parked", 1)  # type: ignore[index]
     end_jobs(JobState.DISCARDED)
     assert swept(sent, NOW + timedelta(minutes=4))[0] == {kind: 1}
 
@@ -163,8 +163,8 @@ def test_what_should_not_be_found_is_an_error_and_what_others_owe_is_not(
     sweep_stuck_orders(now=LATE)
 
     said = {record.levelname: record.msg for record in caplog.records if record.name == "orders.actions.sweep"}
-    assert said["INFO"] == said["INFO"] | {"event": "the sweep asks again", "payments": 1}
-    assert said["ERROR"] == said["ERROR"] | {"event": "the sweep found what no job covers", "planned_refunds": 1}
+    assert said["INFO"] == said["INFO"] | {"event": "the sweep asks again", "payments": 1}  # type: ignore[operator]
+    assert said["ERROR"] == said["ERROR"] | {"event": "the sweep found what no job covers", "planned_refunds": 1}  # type: ignore[operator]
     assert set(said) == {"INFO", "ERROR"}
 
 
@@ -190,7 +190,7 @@ def test_standing_calls_are_found_along_indexes(order: Order):
     with CaptureQueriesContext(connection) as queries:
         found = standing_calls(task="orders.tasks.process_order", key="order", values=[order.pk, 0])
 
-    assert (found.open, found.parked) == ({(order.pk,)}, frozenset())
+    assert (found.open, found.parked) == ({(order.pk,)}, frozenset())  # type: ignore[comparison-overlap]
     (query,) = queries
     with connection.cursor() as cursor:
         cursor.execute(f"EXPLAIN QUERY PLAN {query['sql']}")
