@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.contrib.auth.models import Group
+from django.db import DEFAULT_DB_ALIAS, connections
 
 from myproject.celery import PlatformCelery
 from myproject.errors import RetryableError
 from myproject.jobs.errors import Snooze
+from myproject.jobs.ledger import Row
+from myproject.jobs.publishing import Hint
+from myproject.jobs.relay.decisions import Waiting
 from myproject.jobs.running import LookupResult, current_job
+from myproject.jobs.states import JobState
 
 app = PlatformCelery("myproject", set_as_current=False, broker="memory://")
 app.conf.update(task_default_queue="default", result_backend="cache+memory://", task_create_missing_queues=True)
@@ -118,3 +124,48 @@ def park(key: str) -> Any:
 
 
 TASKS = (write, resend, lookup, park)
+
+STATE_COLUMNS = "state, epoch, token, attempts, holder, finished_at, meta, error"
+
+
+class NoBroker:
+    """In the place of the relay's broker: it is empty, and takes everything."""
+
+    first, again = "5", "10"
+
+    def check(self) -> None:
+        """Answer at once."""
+
+    def waiting(self, lists: Any) -> dict[tuple[str, int], Waiting]:
+        """Say that nothing waits."""
+        return {pair: Waiting(0) for pair in lists}
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+class Clock:
+    """The database's, in seconds since some beginning."""
+
+    seconds = 0
+
+    @classmethod
+    def text(cls) -> str:
+        """Return this moment as SQLite reads it."""
+        return (datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=cls.seconds)).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def snapshot(task_id: str) -> tuple[Any, ...]:
+    """Return what a fenced-out process must leave as it is."""
+    with connections[DEFAULT_DB_ALIAS].cursor() as cursor:
+        cursor.execute(f"SELECT {STATE_COLUMNS} FROM jobs_job WHERE id=%s", (task_id,))
+        return tuple(cursor.fetchone())
+
+
+def row_of(hint: Hint) -> Row:
+    """Return a row that gives this message: what is not in a message is not looked at."""
+    return Row(
+        id=hint.id, app=app.main, task=hint.task, queue=hint.queue, priority=hint.priority, state=JobState.QUEUED,
+        epoch=hint.epoch, attempts=0, deliveries=hint.delivery, token=0, holder=None, root_id=hint.root_id,
+        parent_id=hint.parent_id, group_id=hint.group_id, body=hint.body, headers=hint.headers, options=hint.options,
+    )  # fmt: skip

@@ -13,7 +13,6 @@ import types
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -41,11 +40,10 @@ from myproject.jobs.local import request_of, run_row
 from myproject.jobs.models import Job, JobEvent
 from myproject.jobs.publishing import BrokerUnavailable, Hint
 from myproject.jobs.relay import courier, leases
-from myproject.jobs.relay.decisions import Waiting
 from myproject.jobs.running import current_job
 from myproject.jobs.statements import dialect
 from myproject.jobs.states import JobState
-from tests.jobs.life_tasks import TASKS, Call, Killed, Script, app, outside
+from tests.jobs.life_tasks import TASKS, Clock, Killed, NoBroker, Script, app, outside, row_of, snapshot
 
 pytestmark = [pytest.mark.slow, pytest.mark.sqlite]
 
@@ -65,41 +63,6 @@ RELAY_POINTS = ("relay.selected", "relay.marked", "relay.published")
 MEANWHILE = ("time", "expire", "relay", "deliver", "time", "expire", "revoke")
 ELSEWHERE = ("time", "time", "expire", "relay", "relay", "flush")
 NAMES = st.sampled_from([task.name for task in TASKS])
-STATE_COLUMNS = "state, epoch, token, attempts, holder, finished_at, meta, error"
-
-
-class NoBroker:
-    """In the place of the relay's broker: it is empty, and takes everything."""
-
-    first, again = "5", "10"
-
-    def check(self) -> None:
-        """Answer at once."""
-
-    def waiting(self, lists: Any) -> dict[tuple[str, int], Waiting]:
-        """Say that nothing waits."""
-        return {pair: Waiting(0) for pair in lists}
-
-    def close(self) -> None:
-        """Do nothing."""
-
-
-class Clock:
-    """The database's, in seconds since some beginning."""
-
-    seconds = 0
-
-    @classmethod
-    def text(cls) -> str:
-        """Return this moment as SQLite reads it."""
-        return (datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=cls.seconds)).strftime("%Y-%m-%d %H:%M:%S")
-
-
-def snapshot(task_id: str) -> tuple[Any, ...]:
-    """Return what a fenced-out process must leave as it is."""
-    with connections[DEFAULT_DB_ALIAS].cursor() as cursor:
-        cursor.execute(f"SELECT {STATE_COLUMNS} FROM jobs_job WHERE id=%s", (task_id,))
-        return tuple(cursor.fetchone())
 
 
 class Life(RuleBasedStateMachine):
@@ -208,8 +171,7 @@ class Life(RuleBasedStateMachine):
         return play
 
     def _expire(self) -> None:
-        parking = {task_id for task_id, name in self.promised.items() if name == "life.park"}
-        self.may_park |= parking
+        self.may_park |= {task_id for task_id, name in self.promised.items() if name == "life.park"}
         leases.expire({app.main: app})
 
     def _relay(self) -> None:
@@ -349,12 +311,9 @@ class Life(RuleBasedStateMachine):
         calls: Counter[tuple[str, int]] = Counter()
         for call in outside.calls:
             calls[call.key, call.epoch] += 1
-            assert not self._is_blind(call, name=names[call.key]), call
+            assert not (call.known and names[call.key] == "life.lookup"), call
         for (key, epoch), count in calls.items():
             assert names[key] != "life.park" or count == 1, (key, epoch, count)
-
-    def _is_blind(self, call: Call, *, name: str) -> bool:
-        return call.known and name == "life.lookup"
 
     @invariant()
     def closed_stays_closed(self) -> None:
@@ -403,15 +362,6 @@ class Life(RuleBasedStateMachine):
         self.a_life_has_one_effect()
         self.success_has_its_effect()
         self.clean()
-
-
-def row_of(hint: Hint) -> Row:
-    """Return a row that gives this message: what is not in a message is not looked at."""
-    return Row(
-        id=hint.id, app=app.main, task=hint.task, queue=hint.queue, priority=hint.priority, state=JobState.QUEUED,
-        epoch=hint.epoch, attempts=0, deliveries=hint.delivery, token=0, holder=None, root_id=hint.root_id,
-        parent_id=hint.parent_id, group_id=hint.group_id, body=hint.body, headers=hint.headers, options=hint.options,
-    )  # fmt: skip
 
 
 @pytest.fixture
