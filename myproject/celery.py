@@ -5,8 +5,12 @@ from __future__ import annotations
 import os
 from typing import Any
 
+import django
 from celery import Celery
 from celery.app.utils import Settings
+from celery.utils.imports import instantiate
+from django.apps import apps
+from kombu.utils.objects import cached_property
 
 from myproject.jobs.transport import install
 
@@ -28,6 +32,28 @@ class PlatformCelery(Celery):
     task_cls = "myproject.jobs.task:DurableTask"
     backend_cls = "myproject.jobs.backend:JobBackend"
     control_cls = "myproject.jobs.revoking:Control"
+
+    @cached_property
+    def amqp(self) -> Any:
+        """The sender of messages; `celery call` and `celery purge` ask for it without having started Django."""
+        _start_django()
+        return instantiate(self.amqp_cls, app=self)
+
+    @cached_property
+    def control(self) -> Any:
+        """Remote control; `celery inspect` and `celery control` ask for it without having started Django."""
+        _start_django()
+        return instantiate(self.control_cls, app=self)
+
+    def _get_backend(self) -> Any:
+        _start_django()  # `celery result`
+        return super()._get_backend()  # type: ignore[misc]  # the types that are about are of another version
+
+
+def _start_django() -> None:
+    """Start Django unless it is started, or starting: the parts above read rows."""
+    if not apps.ready and not apps.loading:
+        django.setup()
 
 
 app = PlatformCelery("myproject", fixups=FIXUPS)
