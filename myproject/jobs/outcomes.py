@@ -96,6 +96,10 @@ class OutcomesInRows(Base):
         encoded = self.encode_result(result, state)
         if state in states.READY_STATES:
             self._close(task_id, result, encoded, state, traceback=traceback, request=request)
+            if request is not None and request.id == task_id and request.get("job_foreign"):
+                # A stock client knows nothing of rows and looks there: best effort, as that backend is.
+                tell = partial(self.delegate.store_result, task_id, result, state, traceback=traceback, request=request)
+                transaction.on_commit(tell, robust=True)
         else:
             self._show(task_id, encoded, state, traceback=traceback, request=request)
         return encoded

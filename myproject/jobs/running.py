@@ -182,10 +182,15 @@ def is_alone() -> bool:
 
 
 def _adopt(task: Any, request: Any, args: Any, kwargs: Any) -> int:
-    """Write the row of a message that a foreign producer sent. Its id makes its copies one job."""
+    """Write the row of a message that a foreign producer sent. Its id makes its copies one job.
+
+    The row says that it is foreign: its sender may know nothing of rows, and finds the outcome where it expects it.
+    """
     info = request.delivery_info or {}
+    request.job_foreign = True
     embed = {"callbacks": request.callbacks, "errbacks": request.errbacks, "chain": request.chain}
     headers = {"retries": request.retries, "group_index": request.group_index, "ignore_result": request.ignore_result}
+    headers["job_foreign"] = True
     job = NewJob(
         id=request.id,
         app=task.app.main,
@@ -324,7 +329,7 @@ def _finish(task: Any, request: Any, execution: Execution, ended: _Ended) -> Non
         return
     canvas.dispatch(task, request, result)
     store = not get_actual_ignore_result(task, request)
-    if request.chord or (store and (result is not None or request.children)):
+    if request.chord or (store and (result is not None or request.children or request.get("job_foreign"))):
         task.backend.mark_as_done(request.id, result, request, store)
     elif store:
         task.backend.tell_on_commit(request.id)

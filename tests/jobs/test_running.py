@@ -80,6 +80,7 @@ def test_a_message_of_a_foreign_producer_becomes_a_job_and_runs_once(task):
         build_tracer(task.name, task, app=app)("from elsewhere", [1], {}, dict(request))
     assert RAN == [1]
     assert (job().id, job().state) == ("from elsewhere", JobState.SUCCEEDED)
+    assert app.backend.delegate.get_task_meta("from elsewhere")["result"] == "done 1"  # where its sender looks
 
 
 def test_effects_of_a_failed_transaction_are_undone_and_the_job_is_parked():
