@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 import uuid
+from functools import partial
 from pathlib import Path
 
 from myproject.jobs.relay.decisions import WINDOW
@@ -39,6 +40,11 @@ def resident(pid: int) -> int:
     return int(line.split()[1])
 
 
+def is_done(world: World, pattern: str) -> bool:
+    """Tell whether the three new jobs have run."""
+    return done(world, pattern) == 3
+
+
 def test_a_herd_is_driven_slowly_and_lets_others_pass(world: World) -> None:
     relay = world.programs.wait_for_pid("relay")
     before = resident(relay)
@@ -50,11 +56,7 @@ def test_a_herd_is_driven_slowly_and_lets_others_pass(world: World) -> None:
         began = time.monotonic()
         world.producer.call("record", f"new-{number}-a", f"new-{number}-b")
         world.producer.call("record", f"new-{number}-orders", queue="orders", priority=9)
-        wait_until(
-            lambda number=number: done(world, f"new-{number}-%") == 3,
-            timeout=RECOVERY,
-            what="new work being done",  # type: ignore[misc]
-        )
+        wait_until(partial(is_done, world, f"new-{number}-%"), timeout=RECOVERY, what="new work being done")
         took.append(time.monotonic() - began)
         with world.broker.client() as client:
             assert client.llen("orders") < OVERSHOOT * WINDOW
