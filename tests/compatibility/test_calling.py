@@ -178,11 +178,3 @@ def test_a_task_without_result_keeps_none(tasks, notes, client):
 
 def test_send_task_by_name_reaches_the_task(tasks, client):
     assert client.send_task("tests.compatibility.add", args=(2, 3)).get(timeout=WAIT) == 5
-
-
-def test_an_old_name_of_a_planned_task_is_answered(tasks, client):
-    result = client.send_task("tasks.syncDgraphProduct", args=([12345, 67890],), queue="default")
-
-    with pytest.raises(Exception, match="not available in this version"):
-        result.get(timeout=WAIT)
-    assert result.state == "FAILURE"
