@@ -34,7 +34,7 @@ if __name__ == "__main__":
     if sys.argv[1] == "stock":
         app, target = stock_app(), stock_target(stock_app())
     else:
-        from myproject.celery import app
+        from tests.transport.app import app
 
         target = {}
     for task, label, options in messages:
