@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from celery import current_app
 from django.conf import settings
 
 from tests.servers.pool import POOL, ServerPool
@@ -75,6 +76,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip("needs DATABASE_URL=mysql://...; ./test runs it in its MariaDB pass"))
         if item.get_closest_marker("sqlite") and on_mysql:
             item.add_marker(pytest.mark.skip("is about SQLite; ./test runs it in its SQLite pass"))
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Have shared tasks belong to the project's app, whichever app a test before this one has left as the current."""
+    from myproject.celery import app
+
+    if current_app.main != app.main or type(current_app._get_current_object()) is not type(app):
+        app.set_current()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -19,7 +19,9 @@ django.setup()
 
 from tests.benchmarks import work  # noqa: E402  # models need Django to be set up
 
-app = Celery("stock", broker=os.environ["BENCH_BROKER_URL"], backend=os.environ["BENCH_RESULT_URL"])
+app = Celery(
+    "stock", set_as_current=False, broker=os.environ["BENCH_BROKER_URL"], backend=os.environ["BENCH_RESULT_URL"]
+)
 
 
 @app.task(name="benchmarks.touch", ignore_result=True)

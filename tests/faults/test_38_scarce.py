@@ -50,7 +50,8 @@ def mapped(pid: int) -> int:
 
 
 def test_a_worker_without_file_numbers_or_processes_recovers(world: World) -> None:
-    load = world.load(count=10**6, pause=0.02, kinds={"record": 3, "charge": 1})
+    # Bodies that open nothing themselves: one that cannot has failed by itself, and is rightly parked
+    load = world.load(count=10**6, pause=0.02, kinds={"record": 3, "slow": 1})
     world.wait_for_effects(10)
     pid = world.programs.pid("worker_a")
     # When it may open nothing more, and must: its processes die, and starting one takes pipes

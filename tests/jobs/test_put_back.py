@@ -16,7 +16,7 @@ from myproject.jobs.models import Job, JobEvent
 from myproject.jobs.states import JobState
 from tests.jobs.job_tasks import RAN, app, asking, fail
 
-pytestmark = pytest.mark.django_db
+pytestmark = pytest.mark.django_db(transaction=True)  # the connection is dropped on the way
 
 GONE = OperationalError(2006, "Server has gone away")
 

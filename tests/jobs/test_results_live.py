@@ -13,7 +13,8 @@ from tests.servers import programs
 from tests.servers.fixtures import RedisServer
 from tests.servers.processes import Process, clean_environment, python
 
-pytestmark = pytest.mark.slow
+# Alone: beside three other passes on two cores its worker once took no job for a minute.
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 Scenario = Callable[[str], Any]
 

@@ -69,7 +69,8 @@ def test_programs_start_when_they_are_asked_to_and_a_stop_leaves_nothing(started
     }
     supervisor.start(["web", "beat"])
     wait_until(lambda: states(supervisor) == {"RUNNING"}, timeout=60, what="both programs running")
-    assert len(programs.find_leftovers(started.checkout.state)) == 3
+    state = started.checkout.state
+    wait_until(lambda: len(programs.find_leftovers(state)) == 3, timeout=60, what="supervisor and both programs")
     supervisor.shut_down()
     assert not supervisor.is_up()
     assert programs.find_leftovers(started.checkout.state) == []

@@ -326,7 +326,7 @@ def test_two_threads_that_send_the_same_refund_are_one_refund(charged: Charged, 
         start.wait(10)
         try:
             results.append(send_refund(refund_id=refund.pk, now=NOW).status)
-        except TransitionLost:
+        except (TransitionLost, RefundBusy):
             results.append("lost")
         finally:
             connection.close()
