@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from celery import current_app
 from django.conf import settings
 
 from tests.servers.pool import POOL, ServerPool
@@ -82,8 +81,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """Have shared tasks belong to the project's app, whichever app a test before this one has left as the current."""
     from myproject.celery import app
 
-    if current_app.main != app.main or type(current_app._get_current_object()) is not type(app):
-        app.set_current()
+    app.set_current()
 
 
 @pytest.hookimpl(wrapper=True)
