@@ -11,19 +11,12 @@ from celery.result import AsyncResult
 from myproject.jobs import ledger
 from myproject.jobs.local import run_row
 from myproject.jobs.models import Chord, Job, JobEvent
-from tests.jobs.workflow_app import PREFIX, Workshop, make_app, quiet
-from tests.jobs.workflow_tasks import register
+from tests.jobs.workflow_tasks import PREFIX
 from tests.orders.threads import in_threads
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.mariadb, pytest.mark.serial]
 
 THREADS = 4
-
-
-@pytest.fixture
-def app(monkeypatch):
-    quiet(monkeypatch)
-    return make_app()
 
 
 def run_at_once(app, lists):
@@ -38,8 +31,7 @@ def run_at_once(app, lists):
     assert in_threads(*(partial(work, ids) for ids in lists)) == []
 
 
-def test_of_parts_that_end_together_one_sends_the_body(app):
-    tasks = register(app)
+def test_of_parts_that_end_together_one_sends_the_body(tasks, shop, app):
     parts = 40
     result = chord([tasks.add.s(n, 1) for n in range(parts)], tasks.gather.s()).delay()
     ids = list(Job.objects.filter(task=PREFIX + "add").values_list("id", flat=True))
@@ -48,28 +40,26 @@ def test_of_parts_that_end_together_one_sends_the_body(app):
     run_at_once(app, [ids[start:] + ids[:start] for start in range(0, parts, parts // THREADS)])
 
     assert Chord.objects.get().returned == parts
-    Workshop(app).drain()
+    shop.drain()
     assert AsyncResult(result.id, app=app).get(timeout=30) == list(range(1, parts + 1))
     assert tasks.notes == [list(range(1, parts + 1))]
     assert JobEvent.objects.count() == 0
 
 
-def test_parts_that_fail_together_fail_inner_and_outer_chord_once(app):
-    tasks = register(app)
+def test_parts_that_fail_together_fail_inner_and_outer_chord_once(tasks, shop, app):
     inner = [chord([tasks.fail.s(str(n)), tasks.add.s(n, 1)], tasks.total.s()) for n in range(6)]
     body = tasks.gather.s().on_error(tasks.on_error.s(key="outer"))
     result = chain(chord(inner, body), tasks.note.s()).delay()
     ids = list(Job.objects.values_list("id", flat=True))
 
     run_at_once(app, [ids[start::THREADS] for start in range(THREADS)])
-    Workshop(app).drain()
+    shop.drain()
 
     assert AsyncResult(result.id, app=app).state == "FAILURE"
     assert [note[0::2] for note in tasks.notes] == [("new", "ChordError")]
 
 
-def test_a_body_that_runs_is_started_for_everybody_who_asks(app):
-    tasks = register(app)
+def test_a_body_that_runs_is_started_for_everybody_who_asks(tasks, app):
     seen = []
 
     @app.task(name=PREFIX + "watched", shared=False, bind=True)

@@ -10,26 +10,9 @@ from celery.result import AsyncResult
 from myproject.jobs import failpoints
 from myproject.jobs.models import ChordPart, Job, JobEvent
 from myproject.jobs.states import JobState
-from tests.jobs.workflow_app import PREFIX, Workshop, make_app, quiet
-from tests.jobs.workflow_tasks import Refused, register
+from tests.jobs.workflow_tasks import PREFIX, Refused
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def app(monkeypatch):
-    quiet(monkeypatch)
-    return make_app()
-
-
-@pytest.fixture
-def tasks(app):
-    return register(app)
-
-
-@pytest.fixture
-def shop(app):
-    return Workshop(app)
 
 
 @pytest.fixture

@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 
 from myproject.jobs import chords
-from tests.jobs.workflow_app import Workshop, make_app, quiet
+from tests.jobs.workflow_app import Workshop
 from tests.jobs.workflow_forms import FORMS
-from tests.jobs.workflow_tasks import register
 
 pytestmark = pytest.mark.django_db
 
@@ -17,17 +16,6 @@ ORDERS = {
     "twice": {"twice": True},
     "twice and shuffled": {"twice": True, "shuffled": True},
 }
-
-
-@pytest.fixture
-def app(monkeypatch):
-    quiet(monkeypatch)
-    return make_app()
-
-
-@pytest.fixture
-def tasks(app):
-    return register(app)
 
 
 @pytest.fixture(params=ORDERS)

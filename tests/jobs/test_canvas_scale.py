@@ -13,24 +13,13 @@ from django.test.utils import CaptureQueriesContext
 from myproject.jobs.chords import RESULTS_OF
 from myproject.jobs.models import Chord, ChordPart, Job
 from myproject.jobs.storage import StoredDataMissing
-from tests.jobs.workflow_app import PREFIX, Workshop, make_app, quiet
-from tests.jobs.workflow_tasks import register
+from tests.jobs.workflow_app import Workshop
+from tests.jobs.workflow_tasks import PREFIX
 
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def app(monkeypatch):
-    quiet(monkeypatch)
-    return make_app()
-
-
-@pytest.fixture
-def tasks(app):
-    return register(app)
-
-
-def run_all(app, shop):
+def run_all(shop):
     """Run what is open in the order of the rows, without asking for it before each run."""
     while found := shop.open_ids():
         for task_id in found:
@@ -42,7 +31,7 @@ def statements_of(app, tasks, parts):
     with CaptureQueriesContext(connection) as sending:
         result = chord([tasks.add.s(n, 1) for n in range(parts)], tasks.total.s()).delay()
     with CaptureQueriesContext(connection) as running:
-        run_all(app, shop)
+        run_all(shop)
     assert AsyncResult(result.id, app=app).get(timeout=5) == sum(range(parts)) + parts
     return counted(sending), counted(running)
 
@@ -65,11 +54,10 @@ def test_each_part_costs_the_same_number_of_statements(tasks, app):
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)  # 30 s on an idle machine
-def test_ten_thousand_parts_come_to_one_body_with_all_results_in_order(tasks, app):
+def test_ten_thousand_parts_come_to_one_body_with_all_results_in_order(tasks, shop, app):
     parts = 10_000
-    shop = Workshop(app)
     result = chord((tasks.add.s(n, 100_000) for n in range(parts)), tasks.gather.s()).delay()
-    run_all(app, shop)
+    run_all(shop)
 
     assert tasks.notes == [[n + 100_000 for n in range(parts)]]
     assert shop.count("gather") == 1
@@ -79,8 +67,7 @@ def test_ten_thousand_parts_come_to_one_body_with_all_results_in_order(tasks, ap
     assert longest <= 2_000
 
 
-def test_large_results_reach_the_body_by_reference(tasks, app):
-    shop = Workshop(app)
+def test_large_results_reach_the_body_by_reference(tasks, shop, app):
     result = chord([tasks.note.s("x" * 5_000) for _ in range(20)], tasks.gather.s()).delay()
     shop.drain(twice=True)
 
@@ -91,8 +78,7 @@ def test_large_results_reach_the_body_by_reference(tasks, app):
     assert tasks.notes[-1] == ["x" * 5_000] * 20
 
 
-def test_a_body_whose_results_were_pruned_fails_and_is_not_given_nothing(tasks, app):
-    shop = Workshop(app)
+def test_a_body_whose_results_were_pruned_fails_and_is_not_given_nothing(tasks, shop):
     result = chord([tasks.note.s("x" * 5_000) for _ in range(20)], tasks.gather.s()).delay()
     for task_id in shop.open_ids():
         shop.run(task_id)
@@ -104,33 +90,30 @@ def test_a_body_whose_results_were_pruned_fails_and_is_not_given_nothing(tasks, 
         result.get(timeout=5)
 
 
-def test_a_large_body_is_kept_once_and_not_with_every_part(tasks, app):
+def test_a_large_body_is_kept_once_and_not_with_every_part(tasks, shop):
     members = 200
-    shop = Workshop(app)
     body = group(tasks.gather.s() for _ in range(members))
     result = chord([tasks.add.s(n, 1) for n in range(50)], body).delay()
 
     assert Job.objects.aggregate(longest=Max(Length("body")))["longest"] < 500
-    run_all(app, shop)
+    run_all(shop)
 
     assert [member.get(timeout=5) for member in result.results] == [list(range(1, 51))] * members
     assert shop.count("gather") == members
 
 
-def test_a_failed_part_fails_a_body_that_is_kept_with_its_chord(tasks, app):
-    shop = Workshop(app)
+def test_a_failed_part_fails_a_body_that_is_kept_with_its_chord(tasks, shop):
     body = group(tasks.gather.s() for _ in range(50))
     result = chord([tasks.fail.s("lost"), tasks.add.s(1, 1)], body).delay()
-    run_all(app, shop)
+    run_all(shop)
 
     assert {member.state for member in result.results} == {states.FAILURE}
     assert Job.objects.filter(task=PREFIX + "gather").exclude(body="").count() == 0
 
 
-def test_group_of_many_is_joined_in_chunks(tasks, app):
-    shop = Workshop(app)
+def test_group_of_many_is_joined_in_chunks(tasks, shop):
     result = group(tasks.add.s(n, 0) for n in range(600)).apply_async()
-    run_all(app, shop)
+    run_all(shop)
 
     with CaptureQueriesContext(connection) as queries:
         assert result.get(timeout=5) == list(range(600))

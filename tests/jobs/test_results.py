@@ -18,26 +18,10 @@ from myproject.jobs.outcomes import LARGEST_RESULT
 from myproject.jobs.states import JobState
 from myproject.jobs.storage import ResultTooLarge, StoredDataMissing, load, store
 from myproject.jobs.waiting import WaitsForItself
-from tests.jobs.workflow_app import PREFIX, Workshop, make_app, quiet
-from tests.jobs.workflow_tasks import Refused, register
+from tests.jobs.workflow_app import make_app
+from tests.jobs.workflow_tasks import PREFIX, Refused
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def app(monkeypatch):
-    quiet(monkeypatch)
-    return make_app()
-
-
-@pytest.fixture
-def tasks(app):
-    return register(app)
-
-
-@pytest.fixture
-def shop(app):
-    return Workshop(app)
 
 
 def test_the_row_tells_state_result_children_and_time(tasks, shop, app):

@@ -12,7 +12,7 @@ from myproject.jobs import canvas, ledger, publishing
 from myproject.jobs.local import run_row
 from myproject.jobs.models import Job
 from myproject.jobs.states import JobState
-from tests.jobs.workflow_tasks import PREFIX as PREFIX
+from tests.jobs.workflow_tasks import PREFIX
 
 _numbers = itertools.count()
 

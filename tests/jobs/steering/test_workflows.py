@@ -14,8 +14,6 @@ from myproject.jobs.queries.filters import JobFilter
 from myproject.jobs.queries.workflow import read_workflow
 from myproject.jobs.states import JobState
 from tests.jobs.steering.rows import NOW, job
-from tests.jobs.workflow_app import Workshop, make_app, quiet
-from tests.jobs.workflow_tasks import register
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -23,21 +21,10 @@ OPS = {"actor": "ops@example.com", "reason": "a mistake"}
 
 
 @pytest.fixture
-def app(monkeypatch):
-    quiet(monkeypatch)
-    app = make_app()
+def app(app, monkeypatch):
+    """The app of these workflows, as the one whose jobs operators steer."""
     monkeypatch.setattr(bulk, "main_app", app)
     return app
-
-
-@pytest.fixture
-def tasks(app):
-    return register(app)
-
-
-@pytest.fixture
-def shop(app):
-    return Workshop(app)
 
 
 def mend(tasks, monkeypatch):
