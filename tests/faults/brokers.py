@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import signal
+import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,8 @@ from tests.servers.redis import redis_binary, valkey_binary
 
 #: The databases behind a world's URL: broker, results, cache, the carts' broker (see `tests.servers.redis`).
 DATABASES = 8
+#: Keys that a server reads at its start before anything else, each for so many microseconds, to be busy with loading.
+FILLER, READ_FOR = 10_000, 250
 
 
 class Broker:
@@ -31,8 +35,11 @@ class Broker:
         self.process: Process | None = None
         self.options: dict[str, str] = {}
 
-    def start(self, **options: str) -> None:
-        """Start the server; nothing is kept on disk unless `options` (Redis' own, with _ for -) say so."""
+    def start(self, *, ready: Callable[[], bool] | None = None, **options: str) -> None:
+        """Start the server and return when it is `ready`, which it is when it answers.
+
+        Nothing is kept on disk unless `options` (Redis' own, with _ for -) say so.
+        """
         if self.is_running():
             return
         binary = valkey_binary() if self.kind == "valkey" else redis_binary()
@@ -46,7 +53,7 @@ class Broker:
         for name, value in settings.items():
             command += [f"--{name}", str(value)]
         self.process = Process(command, folder=self.folder, name=self.kind, env=clean_environment())
-        self.process.wait_ready(self.answers, timeout=STEP)
+        self.process.wait_ready(ready or self.answers, timeout=STEP)
 
     def is_running(self) -> bool:
         """Tell whether the server's process is there."""
@@ -63,7 +70,11 @@ class Broker:
     def client(self, *, timeout: float = 10, database: int = 0) -> redis.Redis:
         """Return a connection of the test's own."""
         return redis.Redis(
-            port=self.port, db=database, socket_timeout=timeout, socket_connect_timeout=timeout, decode_responses=True
+            port=self.port,
+            db=database,
+            socket_timeout=timeout,
+            socket_connect_timeout=timeout,
+            decode_responses=True,
         )
 
     def kill(self) -> None:
@@ -125,6 +136,38 @@ class Broker:
                 client.config_set("appendonly", "no")
             self.options = {}
             shutil.rmtree(self.folder / "appendonlydir", ignore_errors=True)
+
+    @contextlib.contextmanager
+    def loading(self, seconds: float) -> Iterator[None]:
+        """Kill the server and start it on its data, of which there is so much that it says LOADING for a while.
+
+        That while is `seconds` at least, or as long as the block. The server comes back with what it had.
+        """
+        with self.client(database=DATABASES - 1) as client:
+            client.mset({f"filler-{number}": "" for number in range(FILLER)})
+        with self.remembering():
+            self.kill()
+            pause = max(READ_FOR, round(seconds * 1_000_000 / FILLER))
+            self.start(
+                ready=lambda: self.said("LOADING") > 0,
+                key_load_delay=str(pause),
+                loading_process_events_interval_bytes="1024",
+                **{name.replace("-", "_"): value for name, value in self.options.items()},
+            )
+            yield
+            wait_until(self.answers, timeout=STEP, what=f"{self.kind} having read its data")
+
+    def said(self, error: str) -> int:
+        """Return how often the server has answered with an error since it started: READONLY, LOADING ..."""
+        # A client of redis-py says more than it is asked to, and each word of that would be refused and counted too.
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=0.5) as asking:
+                asking.sendall(b"INFO errorstats\r\n")
+                answer = asking.recv(65_536).decode()
+        except OSError:
+            return 0
+        found = re.search(rf"^errorstat_{error}:count=(\d+)", answer, re.MULTILINE)
+        return int(found[1]) if found else 0
 
     def waiting(self) -> int:
         """Return how many task messages lie in the lists of queues or are held by workers."""

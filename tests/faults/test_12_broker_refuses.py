@@ -67,15 +67,25 @@ def without_disk(world: World) -> Iterator[None]:
             client.config_set("stop-writes-on-bgsave-error", "no")
 
 
+@contextlib.contextmanager
+def loading(world: World) -> Iterator[None]:
+    """A restart with much data: it takes connections and answers nothing but that it is not ready."""
+    with world.broker.loading(SECONDS):
+        before = world.broker.said("LOADING")
+        yield
+        assert world.broker.said("LOADING") > before, "no program asked while it was loading"
+
+
 HARM: dict[str, Callable[[World], contextlib.AbstractContextManager[None]]] = {
     "out of memory": out_of_memory,
     "without replicas": without_replicas,
     "read only": read_only,
     "without disk": without_disk,
+    "loading": loading,
 }
 
 
-@pytest.mark.parametrize("harm", list(HARM) if LONG else ["out of memory", "read only"])
+@pytest.mark.parametrize("harm", list(HARM) if LONG else ["out of memory", "read only", "loading"])
 def test_a_broker_that_refuses_costs_no_request_and_no_job(world: World, harm: str) -> None:
     load = world.load(count=10**6, pause=0.04)
     world.wait_for_effects(5)
