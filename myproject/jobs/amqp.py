@@ -9,6 +9,7 @@ for plain calls; it ends in `write`, too.
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -27,7 +28,7 @@ from myproject.jobs.failpoints import hit
 from myproject.jobs.ledger import NewJob
 from myproject.jobs.on_commit import publish_on_commit
 from myproject.jobs.payload import PayloadRefused, check_id, encode
-from myproject.jobs.publishing import REDACTED, Hint
+from myproject.jobs.publishing import REDACTED, hint_of
 from myproject.jobs.states import JobState
 
 logger = structlog.get_logger(__name__)
@@ -207,9 +208,9 @@ def write(app: Any, job: NewJob, *, args: Any, kwargs: Any, producer: Any = None
             return standing
     hold = held(app, job.task, job.queue)
     if hold is not None and job.delay is None:
-        job = _held_back(job)
+        job = replace(job, delay=0.0)
     try:
-        ledger.insert([job])
+        ledger.insert(job)
     except IntegrityError:  # one statement is undone, not the transaction: MySQL, MariaDB and SQLite all do so
         if not _is_known(app, job):
             raise
@@ -217,12 +218,8 @@ def write(app: Any, job: NewJob, *, args: Any, kwargs: Any, producer: Any = None
     if declared:
         keys.write_business_keys(task, job.id, args=args, kwargs=kwargs)
     if job.delay is None:
-        publish_on_commit(app, [_hint(job, epoch=0)], producer=producer)
+        publish_on_commit(app, [hint_of(job, epoch=0)], producer=producer)
     return job.id
-
-
-def _held_back(job: NewJob) -> NewJob:
-    return NewJob(**{**{name: getattr(job, name) for name in NewJob.__slots__}, "delay": 0.0})
 
 
 def _is_known(app: Any, job: NewJob) -> bool:
@@ -239,7 +236,7 @@ def _is_known(app: Any, job: NewJob) -> bool:
         logger.info("a job of that id exists, and the first one stands", task=job.task, task_id=job.id)
         return True
     if ledger.rearm(job, epoch=row.epoch, state=JobState(row.state)) and job.delay is None:
-        publish_on_commit(app, [_hint(job, epoch=row.epoch + 1)])
+        publish_on_commit(app, [hint_of(job, epoch=row.epoch + 1)])
     return True
 
 
@@ -255,12 +252,5 @@ def _next_life(app: Any, job: NewJob, request: Any) -> None:
         return
     request.job_rearmed = True
     if job.delay is None:
-        publish_on_commit(app, [_hint(job, epoch=epoch + 1)])
+        publish_on_commit(app, [hint_of(job, epoch=epoch + 1)])
     hit("rearm.after")
-
-
-def _hint(job: NewJob, *, epoch: int) -> Hint:
-    return Hint(
-        id=job.id, task=job.task, queue=job.queue, priority=job.priority, epoch=epoch, delivery=0, body=job.body,
-        headers=job.headers, options=job.options, root_id=job.root_id, parent_id=job.parent_id, group_id=job.group_id,
-    )  # fmt: skip

@@ -21,7 +21,7 @@ from celery.exceptions import ChordError, NotRegistered, TaskRevokedError
 from celery.utils.functional import maybe_list
 from django.db import DatabaseError, InterfaceError, transaction
 
-from myproject.jobs import deaths, keys, ledger
+from myproject.jobs import deaths, ledger
 from myproject.jobs.chords import ChordsInRows
 from myproject.jobs.errors import is_passing
 from myproject.jobs.failpoints import hit
@@ -127,7 +127,6 @@ class JobBackend(WaitsOnRows, ChordsInRows):
             with self.handing_on(request.root_id or task_id):
                 # An ignored result is one thing, a failure is another: it is kept, so that somebody can retry it.
                 super().mark_as_failure(task_id, exc, traceback, request, True, call_errbacks, state)
-            keys.release_unique(task_id)
             trace = str(traceback) if traceback else None
             ledger.record(
                 task_id,
@@ -174,7 +173,6 @@ class JobBackend(WaitsOnRows, ChordsInRows):
                 super().mark_as_revoked(task_id, reason, of_row, True, state)
                 # Stock leaves the steps behind it, and the chord that they are a part of, waiting for ever.
                 self._fail_chain(of_row.chain, TaskRevokedError(reason), state=state)
-            keys.release_unique(task_id)
             ledger.record(task_id, EventKind.CANCELLED, epoch=row.epoch, attempts=row.attempts, error=reason or None)
 
     def mark_as_retry(

@@ -40,6 +40,11 @@ BE_GONE = 5.0
 LONGEST_ALONE = 3600.0
 
 
+def is_redelivered(request: Any) -> bool:
+    """Tell whether a message was delivered before, by the relay or by the broker: then its start is counted."""
+    return bool(request.get("job_delivery")) or bool((request.delivery_info or {}).get("redelivered"))
+
+
 def count(task: Any, request: Any, execution: Any, error: BaseException) -> None:
     """Count a body that ended as a process ends: SystemExit, endless recursion, no memory left."""
     with transaction.atomic():
@@ -86,8 +91,7 @@ def _count_if_gone(app: Any, task_id: str, request: Any, error: BaseException) -
             return True
         if row.state == JobState.RUNNING and may_live(row.holder):
             return False
-        counted = bool(request.get("job_delivery")) or bool((request.delivery_info or {}).get("redelivered"))
-        _count(app.tasks[row.task], row, error, counted=counted, request=request)
+        _count(app.tasks[row.task], row, error, counted=is_redelivered(request), request=request)
         return True
 
 

@@ -17,7 +17,7 @@ def request_of(app: Celery, row: Row, *, delivery: int = 0) -> dict[str, Any]:
     """Return the request of a job, as a worker would build it from the job's message."""
     args, kwargs, embed = loads(row.body)
     return {
-        **publisher(app).headers(hint_of(row, delivery=delivery)),
+        **publisher(app).headers(hint_of(row, epoch=row.epoch, delivery=delivery)),
         **{name: value for name, value in embed.items() if value is not None},
         "args": args,
         "kwargs": kwargs,

@@ -134,7 +134,7 @@ class OutcomesInRows(Base):
                 root_id=root_id if root_id != UNKNOWN_ROOT else None,
                 delay=0.0,
             )
-            ledger.insert([job])
+            ledger.insert(job)
             ledger.finish(task_id, state=JobState.CANCELLED, **what)
 
     def tell_on_commit(self, task_id: str) -> None:

@@ -26,7 +26,7 @@ from kombu.exceptions import OperationalError
 from kombu.utils.json import loads
 
 from myproject.jobs.failpoints import hit
-from myproject.jobs.ledger import Row
+from myproject.jobs.ledger import NewJob, Row
 from myproject.jobs.task_ids import new_id
 
 logger = structlog.get_logger(__name__)
@@ -64,12 +64,12 @@ class Hint:
     group_id: str | None = None
 
 
-def hint_of(row: Row, *, delivery: int) -> Hint:
-    """Return the message of a job's row."""
+def hint_of(job: Row | NewJob, *, epoch: int, delivery: int = 0) -> Hint:
+    """Return the message of a job's row, or of one that is being written."""
     return Hint(
-        id=row.id, task=row.task, queue=row.queue, priority=row.priority, epoch=row.epoch, delivery=delivery,
-        body=row.body, headers=row.headers, options=row.options, root_id=row.root_id, parent_id=row.parent_id,
-        group_id=row.group_id,
+        id=job.id, task=job.task, queue=job.queue, priority=job.priority, epoch=epoch, delivery=delivery,
+        body=job.body, headers=job.headers, options=job.options, root_id=job.root_id, parent_id=job.parent_id,
+        group_id=job.group_id,
     )  # fmt: skip
 
 

@@ -7,12 +7,15 @@ call the outside world: claim (committed), body, close with the fencing token of
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import structlog
@@ -59,13 +62,6 @@ class LookupResult:
     result: Any = None
 
 
-class _Busy(Snooze):
-    """Another job of the same concurrency key is running."""
-
-    def __init__(self) -> None:
-        super().__init__(BUSY_PAUSE)
-
-
 @dataclass(slots=True, kw_only=True)
 class Execution:
     """One run of one job by this process."""
@@ -106,11 +102,6 @@ def fence() -> None:
     job = _current.get()
     if job is not None and job.state == JobState.RUNNING:
         job.fence()
-
-
-def is_redelivered(request: Any) -> bool:
-    """Tell whether a message was delivered before, by the relay or by the broker."""
-    return bool(request.get("job_delivery")) or bool((request.delivery_info or {}).get("redelivered"))
 
 
 def run(task: Any, request: Any, args: Any, kwargs: Any) -> Any:
@@ -164,7 +155,7 @@ def _begin(task: Any, request: Any, args: Any, kwargs: Any) -> Execution:
     if task.on_unknown == "lookup":  # also of a first message: the one after a death that the pool saw is one
         row = ledger.read(execution.id)
         execution.unknown |= row is not None and row.epoch == epoch and row.holder is not None
-    if not is_redelivered(request):
+    if not deaths.is_redelivered(request):
         return execution
     attempts = ledger.count_start(execution.id, epoch=epoch)
     if attempts is None:
@@ -205,37 +196,46 @@ def _adopt(task: Any, request: Any, args: Any, kwargs: Any) -> int:
     )
     try:
         with transaction.atomic():
-            ledger.insert([job])
+            ledger.insert(job)
             keys.write_business_keys(task, job.id, args=args, kwargs=kwargs)
     except IntegrityError:
         pass
     return 0
 
 
-def _run_in_transaction(task: Any, request: Any, execution: Execution, args: Any, kwargs: Any) -> _Ended:
-    for tries in range(1, QUICK_TRIES + 1):
+def _repeatedly(work: Callable[[], Any], *, undo: Callable[[], None], seconds: float = 0.0) -> Any:
+    """Commit what `work` does, and begin again after a deadlock, a lock wait or a lost connection.
+
+    A few times, or for `seconds` if that is longer. `undo` forgets what a try that was rolled back left in memory.
+    """
+    end = time.monotonic() + seconds
+    for tries in itertools.count(1):
         try:
             with transaction.atomic():
-                ended = _transaction(task, request, execution, args, kwargs)
-            hit("finish.after_commit")
-            return ended
-        except Retry as retry:
-            asked: Any = retry  # the types that are about for it are of another version
-            _undo(request, execution)
-            if asked.sig is not None:  # what `retry` wrote was undone with the body
-                with transaction.atomic():
-                    asked.sig.apply_async()
-            raise
+                return work()
         except (DatabaseError, InterfaceError) as error:
-            _undo(request, execution)
-            if not is_passing(error) or tries == QUICK_TRIES:
+            undo()
+            if not is_passing(error) or (tries >= QUICK_TRIES and time.monotonic() >= end):
                 raise
             renew_connections()
-            time.sleep(random.uniform(0.01, 0.1) * tries)
+            time.sleep(random.uniform(0.01, 0.1) * min(tries, 10))
         except BaseException:
-            _undo(request, execution)
+            undo()
             raise
-    raise AssertionError("the last try returns or raises")
+    raise AssertionError("the loop has no end of its own")
+
+
+def _run_in_transaction(task: Any, request: Any, execution: Execution, args: Any, kwargs: Any) -> _Ended:
+    undo = partial(_undo, request, execution)
+    try:
+        ended: _Ended = _repeatedly(partial(_transaction, task, request, execution, args, kwargs), undo=undo)
+    except Retry as retry:
+        asked: Any = retry  # the types that are about for it are of another version
+        if asked.sig is not None:  # what `retry` wrote was undone with the body
+            _repeatedly(asked.sig.apply_async, undo=undo)
+        raise
+    hit("finish.after_commit")
+    return ended
 
 
 def _transaction(task: Any, request: Any, execution: Execution, args: Any, kwargs: Any) -> _Ended:
@@ -264,25 +264,34 @@ def _undo(request: Any, execution: Execution) -> None:
 def _run_with_lease(task: Any, request: Any, execution: Execution, args: Any, kwargs: Any) -> _Ended:
     key = keys.concurrency_key(task, args=args, kwargs=kwargs)
     with transaction.atomic():
-        token = ledger.claim(execution.id, epoch=execution.epoch, holder=make_holder(), lease=task.lease, counted=False)
+        token = ledger.claim(execution.id, epoch=execution.epoch, holder=make_holder(), lease=task.lease)
         if token is None:
             raise Ignore("closed, cancelled, of another life, or running elsewhere")
         if key and not keys.enter(key, execution.id, seconds=task.lease):
-            raise _Busy
+            raise Snooze(BUSY_PAUSE)
     hit("claim.after")
     execution.token, execution.state = token, JobState.RUNNING
     with leases.kept(execution.id, token=token, lease=task.lease, key=key):
         known = _look_up(task, args, kwargs) if execution.unknown and task.on_unknown == "lookup" else None
         ended = known or _body(task, args, kwargs)
     hit("release.before")
-    with transaction.atomic():
+    children = list(request.children)
+
+    def close() -> None:
         if key:
             keys.leave(key, execution.id)
-        if not request.get("job_rearmed"):
-            if not ledger.release(execution.id, token=token, retention=task.retention):
-                raise Ignore("its lease ended while it ran; the outcome is another process's to write")
-            execution.state = JobState.SUCCEEDED
-            _finish(task, request, execution, ended)
+        if request.get("job_rearmed"):
+            return
+        if not ledger.release(execution.id, token=token, retention=task.retention):
+            raise Ignore("its lease ended while it ran; the outcome is another process's to write")
+        execution.state = JobState.SUCCEEDED
+        _finish(task, request, execution, ended)
+
+    def undo() -> None:
+        execution.state, request._children = JobState.RUNNING, list(children)
+
+    # The body is over and must not begin again: its outcome is written as soon as the database takes it.
+    _repeatedly(close, undo=undo, seconds=task.lease)
     hit("release.after")
     return ended
 
@@ -305,11 +314,7 @@ def _body(task: Any, args: Any, kwargs: Any) -> _Ended:
         return Ignore(f"rejected: {error}"), None
     except OutageError as error:
         raise wait_for_other_side(error) from error
-    except UnknownOutcomeError as error:
-        if task.on_unknown == "park":
-            raise OutcomeUnknown(f"The outcome is not known: {error}") from error
-        raise task.retry(exc=error, headers={"job_unknown": True}, **task.patience(error)) from error
-    except RetryableError as error:
+    except (RetryableError, UnknownOutcomeError) as error:
         raise task.retry(exc=error, **task.patience(error)) from error
 
 
@@ -323,8 +328,11 @@ def _finish(task: Any, request: Any, execution: Execution, ended: _Ended) -> Non
     if request.get("job_rearmed"):
         return  # its next life is written: a retry that did not throw, or the task that replaces it
     ignored, result = ended
+    replaced = ignored is not None and request.get("job_replaced")
+    if task.unique and not replaced:
+        keys.release_unique(execution.id)
     if ignored is not None:
-        state = JobState.REPLACED if request.get("job_replaced") else JobState.IGNORED
+        state = JobState.REPLACED if replaced else JobState.IGNORED
         ledger.finish(execution.id, state=state, meta=None, retention=task.retention, closed_here=True)
         return
     canvas.dispatch(task, request, result)
@@ -333,8 +341,6 @@ def _finish(task: Any, request: Any, execution: Execution, ended: _Ended) -> Non
         task.backend.mark_as_done(request.id, result, request, store)
     elif store:
         task.backend.tell_on_commit(request.id)
-    if task.unique:
-        keys.release_unique(execution.id)
 
 
 def renew_connections() -> None:

@@ -33,13 +33,8 @@ class Statements:
         self._end()
 
     def _begin(self, *, claimed: str, next_token: str) -> None:
-        """Inserting, closing in the body's transaction, counting a start, claiming."""
+        """Closing in the body's transaction, counting a start, claiming."""
         now, later = self.now, self.later
-        self.values = f"(%s,%s,%s,%s,%s,%s,{later},{now},%s,%s,%s,%s,%s,%s)"
-        self.insert = (
-            "INSERT INTO jobs_job (id, app, task, queue, priority, state, due_at, created_at, root_id, parent_id,"
-            " group_id, body, headers, options) VALUES "
-        )
         self.close = (
             f"UPDATE jobs_job SET state={JobState.SUCCEEDED:d}, due_at={later}, finished_at={now}"
             f" WHERE id=%s AND epoch=%s AND state={JobState.QUEUED:d}"
@@ -49,7 +44,7 @@ class Statements:
             f" WHERE id=%s AND epoch=%s AND state={JobState.QUEUED:d}"
         )
         self.claim = (
-            f"UPDATE jobs_job SET state={JobState.RUNNING:d}, token={next_token}, holder=%s, attempts=attempts+%s,"
+            f"UPDATE jobs_job SET state={JobState.RUNNING:d}, token={next_token}, holder=%s,"
             f" started_at={now}, due_at={later} WHERE id=%s AND epoch=%s AND state={JobState.QUEUED:d}{claimed}"
         )
 

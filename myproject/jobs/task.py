@@ -31,12 +31,13 @@ from celery.result import EagerResult
 from django.db import DEFAULT_DB_ALIAS, connections, transaction
 from kombu.utils.json import loads
 
-from myproject.errors import OutageError
+from myproject.errors import OutageError, UnknownOutcomeError
 from myproject.jobs import running
 from myproject.jobs.amqp import sparse_headers, write
 from myproject.jobs.chords import with_results
 from myproject.jobs.controls import killed
 from myproject.jobs.eager import is_eager
+from myproject.jobs.errors import OutcomeUnknown
 from myproject.jobs.ledger import NewJob
 from myproject.jobs.payload import EMBED, encode
 from myproject.jobs.task_ids import new_id
@@ -71,7 +72,6 @@ class DurableTask(Base):
     retention: float = RETENTION
 
     _route: tuple[str, int] | None = None
-    _eager: bool | None = None
 
     @classmethod
     def on_bound(cls, app: Any) -> None:
@@ -191,10 +191,19 @@ class DurableTask(Base):
         return running.run(self, request, args, kwargs)
 
     def retry(self, *args: Any, **options: Any) -> Any:
-        """Ask for the task to run again; the other side's wish (`RetryableError.retry_after`) wins over a backoff."""
+        """Ask for the task to run again; the other side's wish (`RetryableError.retry_after`) wins over a backoff.
+
+        Of a job whose outcome is not known `on_unknown` decides, whoever asks: the body, `autoretry_for`, its class.
+        """
         error = options.get("exc")
-        if isinstance(error, OutageError) and self.request.get("job_execution") is not None:
-            raise running.wait_for_other_side(error)
+        if self.request.get("job_execution") is not None:
+            if isinstance(error, OutageError):
+                raise running.wait_for_other_side(error)
+            if isinstance(error, UnknownOutcomeError):
+                if self.on_unknown == "park":
+                    raise OutcomeUnknown(f"The outcome is not known: {error}") from error
+                headers = options.get("headers") or self.request.headers or {}
+                options["headers"] = {**headers, "job_unknown": True}
         asked = getattr(error, "retry_after", None)
         if asked is not None:
             options["countdown"] = asked

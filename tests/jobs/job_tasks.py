@@ -36,7 +36,7 @@ def look_up(value: Any) -> LookupResult:
     return ANSWERS.pop(0)
 
 
-def _fail(value: Any) -> str:
+def fail_once(value: Any) -> str:
     RAN.append(value)
     Group.objects.create(name=f"{value} {len(RAN)}")
     if ERRORS:
@@ -54,25 +54,25 @@ def write(slug: str) -> None:
 @app.task(shared=False, name="t.fail")
 def fail(value: Any) -> str:
     """Write a row and raise what the test asks for."""
-    return _fail(value)
+    return fail_once(value)
 
 
 @app.task(shared=False, name="t.leased", mode="lease", on_unknown="resend", lease=30.0)
 def leased(value: Any) -> str:
     """The same in lease mode."""
-    return _fail(value)
+    return fail_once(value)
 
 
 @app.task(shared=False, name="t.parking", mode="lease", on_unknown="park")
 def parking(value: Any) -> str:
     """The same, for an effect that the receiver has no key for."""
-    return _fail(value)
+    return fail_once(value)
 
 
 @app.task(shared=False, name="t.asking", mode="lease", on_unknown="lookup", look_up=look_up)
 def asking(value: Any) -> str:
     """The same, where the other side can be asked."""
-    return _fail(value)
+    return fail_once(value)
 
 
 @app.task(shared=False, name="t.skip", unique=("key",))

@@ -74,7 +74,7 @@ def test_a_death_after_the_end_or_of_another_life_counts_nothing(state):
 
 def test_who_reached_a_receiver_without_a_key_is_parked_at_the_first_death():
     task_id = parking.delay(1).id
-    ledger.claim(task_id, epoch=0, holder=DEAD, lease=10, counted=False)
+    ledger.claim(task_id, epoch=0, holder=DEAD, lease=10)
     deaths.count_seen(app, task_id, request(task_id), LOST)
     assert job().state == JobState.PARKED
     assert (job().error or "").startswith("OutcomeUnknown: The process died while the body ran")
@@ -82,7 +82,7 @@ def test_who_reached_a_receiver_without_a_key_is_parked_at_the_first_death():
 
 def test_a_leased_job_comes_back_with_its_outcome_unknown():
     task_id = leased.delay(1).id
-    ledger.claim(task_id, epoch=0, holder=DEAD, lease=10, counted=False)
+    ledger.claim(task_id, epoch=0, holder=DEAD, lease=10)
     deaths.count_seen(app, task_id, request(task_id), LOST)
     assert (job().state, job().holder, job().attempts) == (JobState.SCHEDULED, DEAD, 1)
     assert job().deliveries == 1  # so the next run knows that there was one before

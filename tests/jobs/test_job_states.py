@@ -89,7 +89,7 @@ MOVES: dict[str, Callable[[], Any]] = {
     "retry after the roll-back": rearm_in(JobState.QUEUED, delay=1),
     "retry at once after the roll-back": rearm_in(JobState.QUEUED, delay=None),
     "count_start": lambda: ledger.count_start(ID, epoch=0),
-    "claim": lambda: ledger.claim(ID, epoch=0, holder="me", lease=1, counted=False),
+    "claim": lambda: ledger.claim(ID, epoch=0, holder="me", lease=1),
     "release": in_lease_mode(lambda: None),
     "release, then Ignore": in_lease_mode(lambda: finish(JobState.IGNORED, closed_here=True)),
     "release, then replace": in_lease_mode(lambda: finish(JobState.REPLACED, closed_here=True)),
@@ -118,7 +118,7 @@ MOVES: dict[str, Callable[[], Any]] = {
 def put(state: JobState) -> None:
     """Have the row stand in a state, a claim that is over included."""
     Job.objects.all().delete()
-    ledger.insert([new()])
+    ledger.insert(new())
     Job.objects.filter(id=ID).update(state=state, token=TOKEN if state == JobState.RUNNING else 0)
     ledger.execute(f"UPDATE jobs_job SET due_at={ledger.later_sql()} WHERE id=%s", (-60, ID))
 

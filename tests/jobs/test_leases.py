@@ -71,7 +71,7 @@ def test_trouble_of_the_database_does_not_end_the_renewals(monkeypatch):
 @pytest.mark.django_db(transaction=True)
 def test_a_lease_and_its_slot_outlive_their_first_end():
     task_id = leased.delay(1).id
-    assert ledger.claim(task_id, epoch=0, holder="me", lease=0.3, counted=False) == 1
+    assert ledger.claim(task_id, epoch=0, holder="me", lease=0.3) == 1
     ConcurrencySlot.objects.create(key="k", job_id=task_id, until=timezone.now())
     first = Job.objects.get().due_at
     with leases.kept(task_id, token=1, lease=0.3, key="k"):

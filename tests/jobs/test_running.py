@@ -212,7 +212,7 @@ def test_a_lease_is_claimed_before_the_body_and_visible_meanwhile(monkeypatch):
         found = Job.objects.get()
         seen.append((found.state, found.token, bool(found.holder), leased.AsyncResult(found.id).state))
 
-    monkeypatch.setattr(job_tasks, "_fail", body)
+    monkeypatch.setattr(job_tasks, "fail_once", body)
     leased.delay(1)
     run_open()
     assert seen == [(JobState.RUNNING, 1, True, "STARTED")]
@@ -226,7 +226,7 @@ def test_who_lost_the_lease_writes_nothing(monkeypatch):
             current_job().fence()
         return "late"
 
-    monkeypatch.setattr(job_tasks, "_fail", body)
+    monkeypatch.setattr(job_tasks, "fail_once", body)
     leased.delay(1)
     run_open()
     assert (job().state, job().token, job().meta) == (JobState.RUNNING, 2, None)

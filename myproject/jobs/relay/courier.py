@@ -302,7 +302,7 @@ class Courier:
     def _send(self, part: list[Row], *, once_more: int) -> None:
         """Publish rows together; when one of them cannot be made a message of, the others alone."""
         try:
-            publish(self.app, [hint_of(row, delivery=row.deliveries + once_more) for row in part])
+            publish(self.app, [hint_of(row, epoch=row.epoch, delivery=row.deliveries + once_more) for row in part])
         except DOWN:
             raise
         except Exception as error:

@@ -124,12 +124,12 @@ def test_a_leased_job_is_cancelled_while_it_runs_and_its_outcome_is_not_written(
         if name == "x":
             ended.append(terminate_job(task_id=result.id, **OPS))
 
-    real = job_tasks._fail
-    job_tasks._fail = lambda value: (while_it_runs(value), real(value))[1]
+    real = job_tasks.fail_once
+    job_tasks.fail_once = lambda value: (while_it_runs(value), real(value))[1]
     try:
         run_open()
     finally:
-        job_tasks._fail = real
+        job_tasks.fail_once = real
     assert [(found.cancelled, found.told, found.state) for found in ended] == [(True, True, "cancelled")]
     assert (state(result), result.state) == (JobState.CANCELLED, "REVOKED")
     assert ConcurrencySlot.objects.get().job_id is None
