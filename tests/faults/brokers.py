@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import shutil
-import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -16,7 +14,7 @@ from typing import Any
 import redis
 
 from tests.faults.budgets import STEP
-from tests.servers.processes import Process, clean_environment, free_port, pause_group, resume_group, wait_until
+from tests.servers.processes import Process, clean_environment, free_port, frozen, resume_group, wait_until
 from tests.servers.redis import redis_binary, valkey_binary
 
 #: The databases behind a world's URL: broker, results, cache, the carts' broker (see `tests.servers.redis`).
@@ -94,15 +92,10 @@ class Broker:
         with self.client() as client:
             client.flushall()
 
-    @contextlib.contextmanager
-    def frozen(self) -> Iterator[None]:
+    def frozen(self) -> contextlib.AbstractContextManager[int]:
         """Keep the server from answering for the length of the block; its sockets stay open."""
         assert self.process is not None
-        pause_group(self.process.pid)
-        try:
-            yield
-        finally:
-            resume_group(self.process.pid)
+        return frozen(self.process.pid)
 
     @contextlib.contextmanager
     def configured(self, **settings: str) -> Iterator[None]:
@@ -193,8 +186,7 @@ class Broker:
         """Bring the server back to what every row finds."""
         if self.is_running():
             assert self.process is not None
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self.process.pid, signal.SIGCONT)
+            resume_group(self.process.pid)
         if self.options and self.is_running():
             self.kill()
         self.start()

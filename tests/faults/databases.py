@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import signal
 import sqlite3
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -14,13 +13,7 @@ from typing import Any, Protocol
 
 from tests.faults.budgets import STEP
 from tests.servers.mariadb import mariadb_binaries, own_temporary_files
-from tests.servers.processes import (
-    Process,
-    free_port,
-    pause_group,
-    resume_group,
-    wait_until,
-)
+from tests.servers.processes import Process, free_port, frozen, resume_group, wait_until
 
 
 class Database(Protocol):
@@ -154,15 +147,10 @@ class Mariadb:
         assert self.process is not None
         self.process.kill()
 
-    @contextlib.contextmanager
-    def frozen(self) -> Iterator[None]:
+    def frozen(self) -> contextlib.AbstractContextManager[int]:
         """Keep the server from answering for the length of the block; its sockets stay open."""
         assert self.process is not None
-        pause_group(self.process.pid)
-        try:
-            yield
-        finally:
-            resume_group(self.process.pid)
+        return frozen(self.process.pid)
 
     @contextlib.contextmanager
     def configured(self, **settings: str | int) -> Iterator[None]:
@@ -180,8 +168,7 @@ class Mariadb:
         """Bring the server back to what every row finds."""
         if self.is_running():
             assert self.process is not None
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self.process.pid, signal.SIGCONT)
+            resume_group(self.process.pid)
         self.start()
         wait_until(self.answers, timeout=2 * STEP, what="MariaDB answering")
 

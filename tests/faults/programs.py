@@ -16,7 +16,7 @@ from typing import Any
 from supervisor.xmlrpc import SupervisorTransport
 
 from tests.faults.budgets import START, STEP
-from tests.servers.processes import ROOT, Process, kill_group, pause_group, resume_group, wait_until
+from tests.servers.processes import ROOT, Process, frozen, kill_group, resume_group, wait_until
 
 #: A program that lives this long counts as started and is started again at once when it ends; one that ends sooner is
 #: waited for 1 s longer each time. Production waits for 5 s; with 1 s a row need not.
@@ -143,15 +143,9 @@ class Programs:
             os.kill(pid, signal.SIGTERM)
         return pid
 
-    @contextlib.contextmanager
-    def frozen(self, name: str) -> Any:
+    def frozen(self, name: str) -> contextlib.AbstractContextManager[int]:
         """Keep a program's whole group standing still for the length of the block. Gives its process id."""
-        pid = self.wait_for_pid(name)
-        pause_group(pid)
-        try:
-            yield pid
-        finally:
-            resume_group(pid)
+        return frozen(self.wait_for_pid(name))
 
     def thaw(self) -> None:
         """Let every program go on that a row left standing."""

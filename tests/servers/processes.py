@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -182,6 +182,16 @@ def resume_group(pid: int) -> None:
     """Let a group that `pause_group` stopped go on; nothing happens when it is gone."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(pid, signal.SIGCONT)
+
+
+@contextlib.contextmanager
+def frozen(pid: int) -> Iterator[int]:
+    """Keep the group that `pid` leads standing still for the length of the block. Gives `pid`."""
+    pause_group(pid)
+    try:
+        yield pid
+    finally:
+        resume_group(pid)
 
 
 def _moving(group: int) -> list[str]:

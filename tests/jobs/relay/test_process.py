@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -19,7 +18,7 @@ import redis
 from tests.faults.brokers import Broker
 from tests.servers import mariadb
 from tests.servers.fixtures import MariadbServer, RedisServer
-from tests.servers.processes import Process, clean_environment, python, wait_until
+from tests.servers.processes import Process, clean_environment, frozen, python, wait_until
 
 Start = Callable[[Process], Process]
 INSERT = (
@@ -251,9 +250,8 @@ def test_it_outlives_its_database(environment: dict[str, str], relay: Callable[.
 def test_it_goes_on_after_a_stop_and_a_continue(environment: dict[str, str], relay: Callable[..., Process]) -> None:
     process = relay(environment)
     store = Store(environment["DATABASE_URL"])
-    process.popen.send_signal(signal.SIGSTOP)
-    store.add(10, state=0)
-    process.popen.send_signal(signal.SIGCONT)
+    with frozen(process.pid):
+        store.add(10, state=0)
     wait_until(lambda: length(environment) == 10, timeout=30, what="publishing")
 
 
