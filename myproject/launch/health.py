@@ -111,8 +111,15 @@ def worker_nodes(checkout: Checkout, environment: Mapping[str, str]) -> list[str
     return nodes
 
 
-def silent_workers(checkout: Checkout, environment: Mapping[str, str], *, timeout: float) -> list[str]:
-    """Return the workers that do not answer a ping within `timeout` seconds, asked through Celery's remote control."""
+class NotAsked(Exception):
+    """Nobody knows how the workers are: the broker, or who asks over it, does not answer. Read by this package."""
+
+
+def silent_workers(checkout: Checkout, environment: Mapping[str, str], *, timeout: float) -> dict[str, float]:
+    """Return the workers that did not answer a ping, by their names, each with the seconds that it was waited for.
+
+    They are asked through Celery's remote control for at most `timeout` seconds. Raises NotAsked.
+    """
     command = [checkout.python, "-m", "myproject.launch.workers", str(timeout), *worker_nodes(checkout, environment)]
     try:
         answer = subprocess.run(
@@ -126,8 +133,9 @@ def silent_workers(checkout: Checkout, environment: Mapping[str, str], *, timeou
             timeout=timeout + 60,
             start_new_session=True,
         )
-    except subprocess.TimeoutExpired:
-        return ["none answered"]
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise NotAsked from error
     if answer.returncode not in (0, 3):
-        return ["the broker could not be asked"]
-    return answer.stdout.split()
+        raise NotAsked
+    lines = (line.split() for line in answer.stdout.splitlines() if line)
+    return {node.rpartition(":")[2]: float(seconds) for node, seconds in lines}

@@ -38,6 +38,8 @@ def install(checkout: Checkout, terminal: Terminal, *, needs_mysql: bool) -> Non
     wanted = stamp(checkout)
     found = read_json(checkout.state / "installed.json")
     if not is_current(checkout):
+        if found.get("stamp") == wanted:
+            terminal.line(f"The packages in {checkout.venv} do not work any more and are installed again.")
         machine.check_space(checkout.state, needed=machine.SPACE_TO_INSTALL, purpose="the installation")
         with terminal.step("Installing packages (once)"):
             (checkout.state / "installed.json").unlink(missing_ok=True)
@@ -45,7 +47,7 @@ def install(checkout: Checkout, terminal: Terminal, *, needs_mysql: bool) -> Non
             install_file(checkout, EVERYTHING)
             found = {"stamp": wanted, "mysql_driver": _install_mysql_driver(checkout)}
             write_json(checkout.state / "installed.json", found)
-    if needs_mysql and found["mysql_driver"] == NO_DRIVER:
+    if needs_mysql and found.get("mysql_driver", NO_DRIVER) == NO_DRIVER:
         # The machine may have been given the headers since.
         with terminal.step("Installing the MySQL driver"):
             found["mysql_driver"] = _install_mysql_driver(checkout)

@@ -138,10 +138,14 @@ class Site:
         return {"code": code, "database": own.stat().st_ino if is_own and own.exists() else time.time_ns()}
 
     def _wait_for_workers(self) -> None:
-        silent = health.silent_workers(self.checkout, self.environment, timeout=health.START_PATIENCE)
-        if silent:
-            name = silent[0].rpartition(":")[2]
-            raise Problem(f"the worker {name} does not answer", f"see ./run logs worker_{name}")
+        try:
+            silent = health.silent_workers(self.checkout, self.environment, timeout=health.START_PATIENCE)
+        except health.NotAsked:
+            raise Problem(
+                "the workers could not be asked whether they are up", "see ./run logs worker_orders"
+            ) from None
+        for name, seconds in silent.items():
+            raise Problem(f"the worker {name} did not answer for {seconds:.0f} s", f"see ./run logs worker_{name}")
 
     def manage(self, *arguments: str) -> None:
         """Run one management command quietly. Raises Problem with its last line when it fails."""

@@ -61,7 +61,7 @@ def main(arguments: list[str]) -> int:
 def install_packages(checkout: Checkout, terminal: Terminal) -> None:
     """Bring the packages of ./run and those of the tests into the virtual environment; nothing when they are there."""
     record = checkout.state / "installed.json"
-    if read_json(record).get("stamp") != installation.stamp(checkout):
+    if not installation.is_current(checkout):
         with only_one(checkout):
             installation.install(checkout, terminal, needs_mysql=False)
     if read_json(record).get("mysql_driver") == installation.NO_DRIVER:

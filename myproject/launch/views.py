@@ -70,8 +70,11 @@ def show_status(checkout: Checkout, terminal: Terminal) -> int:
         status = health.get_status(address)
         if status != 200:
             complaints.append(f"{address} answers {status}" if status else f"{address} does not answer ({name})")
-    silent = health.silent_workers(checkout, environment, timeout=8)
-    complaints += [f"worker {node} does not answer a ping" for node in silent]
+    try:
+        silent = health.silent_workers(checkout, environment, timeout=8)
+        complaints += [f"worker {name} did not answer a ping for {seconds:.0f} s" for name, seconds in silent.items()]
+    except health.NotAsked:
+        complaints.append("the workers could not be asked: the broker does not answer")
     _show_queues(checkout, environment, terminal)
     show_addresses(environment, terminal)
     terminal.line()

@@ -1,7 +1,7 @@
 """Pings the workers of both Celery apps: `python -m myproject.launch.workers SECONDS main:orders cart:cart ...`.
 
-The one file here that runs inside the virtual environment. It prints the workers that stayed silent, one per line, and
-ends with 3 when there are any.
+The one file here that runs inside the virtual environment. It prints the workers that stayed silent, one per line with
+the seconds that it waited, and ends with 3 when there are any.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ def find_silent(expected: set[str], *, timeout: float) -> set[str]:
 
 if __name__ == "__main__":
     django.setup()  # the platform's way of sending knows its tables
-    django.setup()  # a message is made by the platform's own code, which knows models
+    began = time.monotonic()
     silent = find_silent(set(sys.argv[2:]), timeout=float(sys.argv[1]))
-    print("\n".join(sorted(silent)))
+    waited = time.monotonic() - began
+    print("\n".join(f"{node} {waited:.1f}" for node in sorted(silent)))
     sys.exit(3 if silent else 0)

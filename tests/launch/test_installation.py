@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from myproject.launch import installation, machine, places
+from myproject.launch import installation, machine, places, testing_setup
 from myproject.launch.problems import Problem
 from myproject.launch.terminal import Terminal
 
@@ -16,7 +16,7 @@ from myproject.launch.terminal import Terminal
 def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> places.Checkout:
     folder = tmp_path / installation.REQUIREMENTS
     folder.mkdir(parents=True)
-    for name in (installation.EVERYTHING, installation.MYSQL, installation.MYSQL_STATIC):
+    for name in (installation.EVERYTHING, installation.MYSQL, installation.MYSQL_STATIC, testing_setup.DEV):
         (folder / name).write_text(f"{name}==1\n")
     (tmp_path / ".state").mkdir()
     monkeypatch.setattr(installation, "_works", lambda python: True)
@@ -72,6 +72,31 @@ def test_a_broken_environment_is_built_again(
     monkeypatch.setattr(installation, "_works", lambda python: False)
     install(checkout)
     assert installed.count("everything.txt") == 2
+
+
+def test_an_environment_that_was_emptied_is_built_again_and_told_in_one_line(
+    checkout: places.Checkout, installed: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(checkout)
+    monkeypatch.undo()  # what is there is looked at, and nothing is: neither interpreter nor packages
+    checkout.venv.mkdir()
+    made: list[places.Checkout] = []
+    monkeypatch.setattr(installation, "_make_environment", made.append)
+    monkeypatch.setattr(installation, "install_file", lambda checkout, name: installed.append(name))
+    stream = io.StringIO()
+    testing_setup.install_packages(checkout, Terminal(stream))
+    assert made == [checkout]
+    assert installed.count("everything.txt") == 2
+    assert stream.getvalue().splitlines()[0] == (
+        f"The packages in {checkout.venv} do not work any more and are installed again."
+    )
+
+
+def test_a_record_that_lacks_the_driver_is_no_driver(checkout: places.Checkout, installed: list[str]) -> None:
+    install(checkout)
+    places.write_json(checkout.state / "installed.json", {"stamp": installation.stamp(checkout)})
+    install(checkout, needs_mysql=True)
+    assert installed == ["everything.txt", "mysql.txt", "mysql.txt"]
 
 
 def test_an_interrupted_installation_leaves_no_stamp(
