@@ -100,6 +100,18 @@ TEMPLATES = [
 DATABASE_URL = read(
     "str", "DATABASE_URL", f"sqlite:///{STATE_DIR / 'db.sqlite3'}", allowed="sqlite:/// or mysql://", secret=True
 )
+# Seconds. A server that hangs keeps its sockets open, and the driver would wait for ever. What it gives up on is error
+# 2013 or 2002: trouble of the database, which costs a job no attempt and a request an answer of 503 or 500.
+LOCK_WAIT = 10  # innodb_lock_wait_timeout: the longest that a statement of ours waits legitimately
+# A connection is one round trip, a login three: 5 s is a thousand times that, and half of what a proxy waits.
+DATABASE_CONNECT_TIMEOUT = read_between("DATABASE_CONNECT_TIMEOUT", 5, low=1, high=60, what="a number of seconds")
+# For one answer. Nothing of ours computes for longer than a few seconds; 60 s leaves room for the lock wait and for a
+# slow disk. The web has 20 s (`wsgi.py`): nobody waits longer for a page. A migration has a day (`manage.py`).
+DATABASE_READ_TIMEOUT = read_between(
+    "DATABASE_READ_TIMEOUT", 60, low=LOCK_WAIT + 1, high=86_400, what="a number of seconds"
+)
+# For the server to take one statement: it is silent only when the machine or the line is; 256 KiB take milliseconds.
+DATABASE_WRITE_TIMEOUT = read_between("DATABASE_WRITE_TIMEOUT", 20, low=1, high=86_400, what="a number of seconds")
 
 
 def read_database(url: str) -> dict[str, Any]:
@@ -129,7 +141,11 @@ def read_database(url: str) -> dict[str, Any]:
         # READ COMMITTED: repeatable read locks gaps, and gap locks are what two inserting workers deadlock on.
         options["isolation_level"] = "read committed"
         options["charset"] = "utf8mb4"
-        options["init_command"] = "SET sql_mode='STRICT_ALL_TABLES', innodb_lock_wait_timeout=10"
+        options["init_command"] = f"SET sql_mode='STRICT_ALL_TABLES', innodb_lock_wait_timeout={LOCK_WAIT}"
+        # What stands in the address (`?read_timeout=300`) wins.
+        options.setdefault("connect_timeout", DATABASE_CONNECT_TIMEOUT)
+        options.setdefault("read_timeout", DATABASE_READ_TIMEOUT)
+        options.setdefault("write_timeout", DATABASE_WRITE_TIMEOUT)
     else:
         raise ImproperlyConfigured(f"DATABASE_URL: read another kind of database; allowed is {allowed}.")
     return settings

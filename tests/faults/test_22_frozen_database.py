@@ -15,8 +15,9 @@ BROKER = "redis"
 SECONDS = 30.0 if LONG else 5.0
 #: What a request may take on top of the time that the database stood still.
 PATIENCE = 10.0
-#: Seconds that the driver may wait for one answer, where an operator sets it in DATABASE_URL.
-READ_TIMEOUT = 2
+#: Seconds that the driver may wait for one answer: where an operator sets it in DATABASE_URL, and the least that
+#: DATABASE_READ_TIMEOUT may say.
+IN_ADDRESS, LEAST = 2, 11
 
 
 def test_a_database_that_hangs_loses_and_doubles_nothing(world: World) -> None:
@@ -30,8 +31,13 @@ def test_a_database_that_hangs_loses_and_doubles_nothing(world: World) -> None:
     world.check_progress()
 
 
-def test_a_request_gives_up_after_the_driver_s_timeout(world: World) -> None:
-    site = world.new_producer(DATABASE_URL=f"{world.database.url}?read_timeout={READ_TIMEOUT}&connect_timeout=2")
+@pytest.mark.parametrize("seconds", [IN_ADDRESS, LEAST], ids=["in the address", "in the settings"])
+def test_a_request_gives_up_after_the_driver_s_timeout(world: World, seconds: int) -> None:
+    if seconds == IN_ADDRESS:
+        environment = {"DATABASE_URL": f"{world.database.url}?read_timeout={seconds}&connect_timeout=2"}
+    else:
+        environment = {"DATABASE_READ_TIMEOUT": str(seconds)}
+    site = world.new_producer(**environment)
     try:
         site.call("record", "before")
         began = time.monotonic()
@@ -39,7 +45,7 @@ def test_a_request_gives_up_after_the_driver_s_timeout(world: World) -> None:
             with pytest.raises(ProducerError, match="OperationalError"):
                 site.call("record", "meanwhile")
             took = time.monotonic() - began
-        assert took < READ_TIMEOUT + PATIENCE
+        assert took < seconds + PATIENCE
         site.call("record", "after")
     finally:
         site.stop()

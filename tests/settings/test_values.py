@@ -38,6 +38,9 @@ DEVELOPMENT = {"DJANGO_SETTINGS_MODULE": "myproject.settings.development"}
         ("DATABASE_URL", "foo://host/name", "unknown scheme"),
         ("DATABASE_URL", "mysql://user:password@host:port/name", "wrong port"),
         ("DATABASE_URL", "postgres://host/name", "another kind"),
+        ("DATABASE_READ_TIMEOUT", "10", "10"),  # a wait for a lock would be taken for a server that hangs
+        ("DATABASE_CONNECT_TIMEOUT", "0", "0"),
+        ("DATABASE_WRITE_TIMEOUT", "soon", "'soon'"),
         ("EMAIL_URL", "smtp://host:port", "wrong port"),
         ("JUSPAY_TIMEOUT", "nan", "nan"),
         ("NUM_PROXIES", "-1", "-1"),
