@@ -29,7 +29,7 @@ from kombu.utils.json import dumps, loads
 
 from myproject.jobs.errors import is_passing
 from myproject.jobs.failpoints import hit
-from myproject.jobs.ledger import dialect, execute
+from myproject.jobs.ledger import dialect, execute, fetch
 from myproject.jobs.models import Chord, ChordPart, Job, JobEvent
 from myproject.jobs.outcomes import LARGEST_RESULT, OutcomesInRows, refuse_large
 from myproject.jobs.storage import StoredDataMissing
@@ -200,10 +200,8 @@ def _size_of_results(group_id: str) -> int:
 
 def _read_parts(sql: str, group_id: str) -> list[Any]:
     """Read parts with a lock: under REPEATABLE READ a plain read would miss what was committed since the first one."""
-    connection = connections[DEFAULT_DB_ALIAS]
-    with connection.cursor() as cursor:
-        cursor.execute(sql + (dialect().lock if connection.in_atomic_block else ""), (group_id,))
-        return list(cursor.fetchall())
+    lock = dialect().lock if connections[DEFAULT_DB_ALIAS].in_atomic_block else ""
+    return fetch(sql + lock, (group_id,))
 
 
 def _structure(group_id: str) -> dict[str, Any]:
@@ -232,15 +230,12 @@ def _ordered(parts: dict[str, Any], order: Any) -> list[Any]:
 
 
 def _lock(group_id: str) -> Tally | None:
-    with connections[DEFAULT_DB_ALIAS].cursor() as cursor:
-        cursor.execute(f"SELECT size, returned, fired FROM jobs_chord WHERE id=%s{dialect().lock}", (group_id,))
-        row = cursor.fetchone()
-    return Tally(*row) if row else None
+    found = fetch(f"SELECT size, returned, fired FROM jobs_chord WHERE id=%s{dialect().lock}", (group_id,))
+    return Tally(*found[0]) if found else None
 
 
 def _insert_part(request: Any, value: str) -> bool:
     """Write a part's outcome. False: it is there already. The chord's lock is held, so nobody else writes one."""
-    verb = "INSERT OR IGNORE" if connections[DEFAULT_DB_ALIAS].vendor == "sqlite" else "INSERT IGNORE"
-    sql = f"{verb} INTO jobs_chordpart (chord_id, task_id, ordinal, value) VALUES (%s, %s, %s, %s)"
+    sql = f"{dialect().insert_new} jobs_chordpart (chord_id, task_id, ordinal, value) VALUES (%s, %s, %s, %s)"
     ordinal = getattr(request, "group_index", None)
     return execute(sql, (request.group, request.id, ordinal, value)) == 1

@@ -22,6 +22,12 @@ from django.db import connections
 TRUSTED = 1.0
 
 
+def renew_connections() -> None:
+    """Drop this thread's connections that an error left unusable; the next statement opens them again."""
+    for connection in connections.all(initialized_only=True):
+        connection.close_if_unusable_or_obsolete()
+
+
 class PersistentWorkerFixup(DjangoWorkerFixup):
     """Keeps usable connections between tasks; the first query of a task finds out whether one is still usable."""
 

@@ -6,12 +6,12 @@ import hashlib
 import inspect
 from typing import Any
 
-from django.db import DEFAULT_DB_ALIAS, connections
 from kombu.utils.json import dumps
 
 from myproject.jobs import ledger
 from myproject.jobs.ledger import NewJob
 from myproject.jobs.models import ConcurrencySlot, JobKey, UniqueKey
+from myproject.jobs.statements import dialect
 
 #: The longest key that is kept as it is; a longer one keeps its beginning and gets a digest.
 LONGEST = 191
@@ -93,12 +93,11 @@ def take_unique(task: Any, job: NewJob, *, args: Any, kwargs: Any) -> str:
 
 
 def _insert_or_read(key: str, task_id: str) -> str:
-    connection = connections[DEFAULT_DB_ALIAS]
-    ignore = "INSERT OR IGNORE" if connection.vendor == "sqlite" else "INSERT IGNORE"
-    if ledger.execute(f"{ignore} INTO jobs_uniquekey (`key`, job_id) VALUES (%s, %s)", (key, task_id)) == 1:
+    sql = f"{dialect().insert_new} jobs_uniquekey (`key`, job_id) VALUES (%s, %s)"
+    if ledger.execute(sql, (key, task_id)) == 1:
         return task_id
-    rows = UniqueKey.objects.filter(key=key)
-    return (rows if connection.vendor == "sqlite" else rows.select_for_update()).values_list("job_id", flat=True)[0]
+    ((holder,),) = ledger.fetch(f"SELECT job_id FROM jobs_uniquekey WHERE `key`=%s{dialect().lock}", (key,))
+    return str(holder)
 
 
 def _give(key: str, task_id: str) -> None:
@@ -115,23 +114,14 @@ def enter(key: str, task_id: str, *, seconds: float) -> bool:
 
     `seconds` is 0 in transaction mode, where the row's lock is the place. False: another job has it.
     """
-    connection = connections[DEFAULT_DB_ALIAS]
-    ignore = "INSERT OR IGNORE" if connection.vendor == "sqlite" else "INSERT IGNORE"
-    ledger.execute(f"{ignore} INTO jobs_concurrencyslot (`key`) VALUES (%s)", (key,))
-    skip = ledger.dialect().skip
-    now = ledger.now_sql()
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"SELECT 1 FROM jobs_concurrencyslot WHERE `key`=%s AND (job_id IS NULL OR job_id=%s OR until<{now}){skip}",
-            (key, task_id),
-        )
-        if cursor.fetchone() is None:
-            return False
+    sql = dialect()
+    ledger.execute(f"{sql.insert_new} jobs_concurrencyslot (`key`) VALUES (%s)", (key,))
+    free = f"(job_id IS NULL OR job_id=%s OR until<{sql.now})"
+    if not ledger.fetch(f"SELECT 1 FROM jobs_concurrencyslot WHERE `key`=%s AND {free}{sql.skip}", (key, task_id)):
+        return False
     if seconds:
-        later = ledger.later_sql()
-        ledger.execute(
-            f"UPDATE jobs_concurrencyslot SET job_id=%s, until={later} WHERE `key`=%s", (task_id, seconds, key)
-        )
+        change = f"UPDATE jobs_concurrencyslot SET job_id=%s, until={sql.later} WHERE `key`=%s"
+        ledger.execute(change, (task_id, seconds, key))
     return True
 
 

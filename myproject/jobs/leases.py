@@ -13,6 +13,7 @@ import structlog
 from django.db import Error, connections
 
 from myproject.jobs import ledger
+from myproject.jobs.database import renew_connections
 
 logger = structlog.get_logger(__name__)
 
@@ -82,8 +83,7 @@ class _Keeper:
                 ledger.extend_slot(lease.key, task_id, lease=lease.lease)
         except Error as error:
             logger.warning("a lease was not renewed", task_id=task_id, error=type(error).__name__)
-            for connection in connections.all(initialized_only=True):
-                connection.close_if_unusable_or_obsolete()
+            renew_connections()
             return
         if not kept:
             logger.warning("a lease ended while its job was running", task_id=task_id)

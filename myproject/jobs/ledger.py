@@ -12,6 +12,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -106,6 +107,24 @@ def execute(sql: str, parameters: Sequence[Any]) -> int:
         return int(cursor.rowcount)
 
 
+def fetch(sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+    """Run one query; return all its rows."""
+    with connections[DEFAULT_DB_ALIAS].cursor() as cursor:
+        cursor.execute(sql, parameters)
+        return list(cursor.fetchall())
+
+
+def moment(value: datetime | str) -> datetime:
+    """Return what a server answered for a moment, which is in UTC."""
+    return (datetime.fromisoformat(value) if isinstance(value, str) else value).replace(tzinfo=UTC)
+
+
+def database_now() -> datetime:
+    """Return the database's time: the clock of every row."""
+    ((found,),) = fetch(f"SELECT {now_sql()}")
+    return moment(found)
+
+
 def insert(job: NewJob) -> None:
     """Write the row of a new job into the caller's transaction. Raises IntegrityError for an id that exists."""
     hit("insert.before")
@@ -136,10 +155,8 @@ def _insert_text(
 
 
 def _select(task_id: str, *, suffix: str = "") -> Row | None:
-    with connections[DEFAULT_DB_ALIAS].cursor() as cursor:
-        cursor.execute(f"SELECT {COLUMNS} FROM jobs_job WHERE id=%s{suffix}", (task_id,))
-        found = cursor.fetchone()
-    return Row(*found) if found else None
+    found = fetch(f"SELECT {COLUMNS} FROM jobs_job WHERE id=%s{suffix}", (task_id,))
+    return Row(*found[0]) if found else None
 
 
 def read(task_id: str) -> Row | None:
@@ -302,7 +319,6 @@ def is_running(task_id: str) -> bool:
         return False
     # A shared lock, for as long as the statement takes: two who ask at once do not take each other for a body.
     shared = "LOCK IN SHARE MODE" if connection.mysql_is_mariadb else "FOR SHARE"  # type: ignore[attr-defined]
-    with suppress(DatabaseError), transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(f"SELECT 1 FROM jobs_job WHERE id=%s {shared} SKIP LOCKED", (task_id,))
-        return cursor.fetchone() is None
+    with suppress(DatabaseError), transaction.atomic():
+        return not fetch(f"SELECT 1 FROM jobs_job WHERE id=%s {shared} SKIP LOCKED", (task_id,))
     return False

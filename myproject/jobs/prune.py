@@ -14,9 +14,10 @@ from collections.abc import Iterator
 from django.db import transaction
 
 from myproject.jobs.chords import SUCCEEDED
-from myproject.jobs.ledger import execute
+from myproject.jobs.ledger import execute, fetch
 from myproject.jobs.relay import rows
 from myproject.jobs.relay.rows import Due, Lane
+from myproject.jobs.statements import marks
 from myproject.jobs.states import JobState
 
 #: Rows of one transaction: about 10 ms of deleting, which is as long as SQLite's one lock is taken away from others.
@@ -82,7 +83,7 @@ def _delete_jobs(ids: list[str], state: JobState, due: Due) -> int:
             for table, index in BELONGING:
                 _delete(rows.delete_from(table, index=index), "job_id", found)
             # A closed job has given its unique key back. If one did not, it must not stand in the way for ever.
-            kept = rows.fetch(f"SELECT `key` FROM jobs_uniquekey WHERE job_id IN ({rows.marks(found)})", found)
+            kept = fetch(f"SELECT `key` FROM jobs_uniquekey WHERE job_id IN ({marks(found)})", found)
             if kept:
                 _delete(rows.delete_from("jobs_uniquekey"), "`key`", [key for (key,) in kept])
             _delete(rows.delete_from("jobs_job"), "id", found)
@@ -90,7 +91,7 @@ def _delete_jobs(ids: list[str], state: JobState, due: Due) -> int:
 
 
 def _delete(beginning: str, column: str, values: list[str]) -> None:
-    execute(f"{beginning} WHERE {column} IN ({rows.marks(values)})", values)
+    execute(f"{beginning} WHERE {column} IN ({marks(values)})", values)
 
 
 def _chords() -> Iterator[int]:
@@ -98,37 +99,37 @@ def _chords() -> Iterator[int]:
     now = rows.database_time()
     after = ("1970-01-01", "")
     while True:
-        found = rows.fetch(
+        found = fetch(
             "SELECT id, created_at, fired, structure FROM jobs_chord WHERE created_at<=%s AND created_at>=%s"
             " AND (created_at>%s OR id>%s) ORDER BY created_at, id LIMIT %s",
             [rows.stamp(now - CHORD_GRACE), after[0], *after, CHORDS],
         )
         for chord_id, created_at, fired, structure in found:
-            broken = rows.moment(created_at) <= now - BROKEN_GRACE
+            broken = rows.seconds(created_at) <= now - BROKEN_GRACE
             if (fired or broken) and _is_over(chord_id, structure, broken=broken):
                 yield from _chord(chord_id)
         if len(found) < CHORDS:
             return
-        after = (rows.stamp(rows.moment(found[-1][1])), found[-1][0])
+        after = (rows.stamp(rows.seconds(found[-1][1])), found[-1][0])
 
 
 def _is_over(chord_id: str, structure: str | None, *, broken: bool) -> bool:
     """Tell whether the body's row is gone and no part of it failed; an old chord is given up with its failures."""
     body = (json.loads(structure) if structure else {}).get("body") or {}
-    if rows.fetch("SELECT id FROM jobs_job WHERE id=%s", [body.get("id") or ""]):
+    if fetch("SELECT id FROM jobs_job WHERE id=%s", [body.get("id") or ""]):
         return False
     failed = "SELECT id FROM jobs_chordpart WHERE chord_id=%s AND value NOT LIKE %s LIMIT 1"
-    return broken or not rows.fetch(failed, [chord_id, f"{SUCCEEDED}%"])
+    return broken or not fetch(failed, [chord_id, f"{SUCCEEDED}%"])
 
 
 def _chord(chord_id: str) -> Iterator[int]:
     """Delete a chord, its parts first."""
     while True:
-        parts = rows.fetch("SELECT task_id FROM jobs_chordpart WHERE chord_id=%s LIMIT %s", [chord_id, PARTS])
+        parts = fetch("SELECT task_id FROM jobs_chordpart WHERE chord_id=%s LIMIT %s", [chord_id, PARTS])
         names = [name for (name,) in parts]
         if names:
             beginning = rows.delete_from("jobs_chordpart", index="chord_part_once")
-            execute(f"{beginning} WHERE chord_id=%s AND task_id IN ({rows.marks(names)})", [chord_id, *names])
+            execute(f"{beginning} WHERE chord_id=%s AND task_id IN ({marks(names)})", [chord_id, *names])
         else:
             execute("DELETE FROM jobs_chord WHERE id=%s", [chord_id])
         yield int(not names)
@@ -139,7 +140,7 @@ def _chord(chord_id: str) -> Iterator[int]:
 def _saved_groups() -> Iterator[int]:
     until = rows.stamp(rows.database_time() - SAVED_GRACE)
     while True:
-        found = rows.fetch(
+        found = fetch(
             "SELECT id FROM jobs_savedgroup WHERE created_at<=%s ORDER BY created_at LIMIT %s", [until, BATCH]
         )
         if not found:

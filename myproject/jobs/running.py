@@ -22,12 +22,13 @@ import structlog
 from billiard.common import terminate_handler_fired  # type: ignore[attr-defined]
 from celery.app import task as celery_task
 from celery.exceptions import Ignore, Reject, Retry
-from django.db import DatabaseError, IntegrityError, InterfaceError, connections, transaction
+from django.db import DatabaseError, IntegrityError, InterfaceError, transaction
 from django.utils.module_loading import import_string
 
 from myproject.errors import OutageError, RetryableError, UnknownOutcomeError
 from myproject.jobs import canvas, deaths, keys, leases, ledger
 from myproject.jobs.controls import held
+from myproject.jobs.database import renew_connections
 from myproject.jobs.errors import LeaseLost, OutcomeUnknown, Snooze, is_passing
 from myproject.jobs.failpoints import hit
 from myproject.jobs.holders import is_pool_child, make_holder
@@ -341,12 +342,6 @@ def _finish(task: Any, request: Any, execution: Execution, ended: _Ended) -> Non
         task.backend.mark_as_done(request.id, result, request, store)
     elif store:
         task.backend.tell_on_commit(request.id)
-
-
-def renew_connections() -> None:
-    """Drop the connections that an error left unusable; the next statement opens them again."""
-    for connection in connections.all(initialized_only=True):
-        connection.close_if_unusable_or_obsolete()
 
 
 def _put_back(execution: Execution, *, seconds: float, holder: str | None = None) -> None:

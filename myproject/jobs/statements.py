@@ -5,6 +5,7 @@ Every `%` that is not a placeholder is doubled: all of these run with parameters
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import cache
 
 from django.db import DEFAULT_DB_ALIAS, connections
@@ -20,12 +21,14 @@ class Statements:
             self.now = "strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now')"
             self.later = "strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now', %s || ' seconds')"
             self.skip = self.lock = ""
+            self.insert_new = "INSERT OR IGNORE INTO"  # and count what was not there yet
             claimed = " RETURNING token"
             next_token = "token + 1"
         else:
             self.now = "UTC_TIMESTAMP(6)"
             self.later = "UTC_TIMESTAMP(6) + INTERVAL %s SECOND"
             self.lock, self.skip = " FOR UPDATE", " FOR UPDATE SKIP LOCKED"
+            self.insert_new = "INSERT IGNORE INTO"
             claimed = ""
             next_token = "LAST_INSERT_ID(token + 1)"  # the driver hands it back with the answer: no second statement
         self._begin(claimed=claimed, next_token=next_token)
@@ -90,6 +93,11 @@ class Statements:
             "INSERT INTO jobs_jobevent (job_id, at, kind, epoch, attempts, error, fingerprint, traceback, worker,"
             f" actor) VALUES (%s,{now},%s,%s,%s,%s,%s,%s,%s,%s)"
         )
+
+
+def marks(values: Collection[object]) -> str:
+    """Return as many placeholders as there are values."""
+    return ",".join(["%s"] * len(values))
 
 
 @cache

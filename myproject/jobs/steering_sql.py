@@ -13,6 +13,7 @@ from django.db import DEFAULT_DB_ALIAS, connections
 
 from myproject.jobs.ledger import EventKind, execute, later_sql, now_sql
 from myproject.jobs.models import Job
+from myproject.jobs.statements import marks
 from myproject.jobs.states import JobState
 
 #: Headers that end with a job's life: the count of its retries, and the moment after which it was not to run. An
@@ -24,15 +25,11 @@ PATIENCE = 0.5
 RETRIABLE = (JobState.PARKED, JobState.CANCELLED, JobState.DISCARDED)
 
 
-def _marks(values: Sequence[object]) -> str:
-    return ",".join(["%s"] * len(values))
-
-
 def record_all(ids: Sequence[str], kind: EventKind | str, *, actor: str, text: str | None = None) -> None:
     """Add a line to the history of each job, with its life and attempts as they are now."""
     execute(
         "INSERT INTO jobs_jobevent (job_id, at, kind, epoch, attempts, error, actor)"
-        f" SELECT id, {now_sql()}, %s, epoch, attempts, %s, %s FROM jobs_job WHERE id IN ({_marks(ids)})",
+        f" SELECT id, {now_sql()}, %s, epoch, attempts, %s, %s FROM jobs_job WHERE id IN ({marks(ids)})",
         [kind, text[:255] if text else None, actor, *ids],
     )
 
@@ -43,7 +40,7 @@ def revive_all(ids: Sequence[str]) -> int:
     return execute(
         f"UPDATE jobs_job SET state={JobState.SCHEDULED:d}, due_at={now_sql()}, epoch=epoch+1, attempts=0,"
         " deliveries=0, holder=NULL, started_at=NULL, finished_at=NULL, meta=NULL, error=NULL, fingerprint=NULL"
-        f" WHERE id IN ({_marks(ids)}) AND state IN ({states})",
+        f" WHERE id IN ({marks(ids)}) AND state IN ({states})",
         list(ids),
     )
 
@@ -61,7 +58,7 @@ def discard_all(ids: Sequence[str], *, retention: float) -> int:
     """Close parked jobs for good: they may be pruned in `retention` seconds. Return how many."""
     return execute(
         f"UPDATE jobs_job SET state={JobState.DISCARDED:d}, due_at={later_sql()}"
-        f" WHERE id IN ({_marks(ids)}) AND state={JobState.PARKED:d}",
+        f" WHERE id IN ({marks(ids)}) AND state={JobState.PARKED:d}",
         [retention, *ids],
     )
 

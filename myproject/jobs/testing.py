@@ -67,13 +67,10 @@ def run_jobs(*, countdowns: bool = False, raise_errors: bool = True, limit: int 
 
 def _due(countdowns: bool) -> list[tuple[str, int]]:
     """Return id and life of what may run now, in the order of the inserts: ids are in order per millisecond only."""
-    connection = connections[DEFAULT_DB_ALIAS]
-    order = "rowid" if connection.vendor == "sqlite" else "created_at, id"
+    order = "rowid" if connections[DEFAULT_DB_ALIAS].vendor == "sqlite" else "created_at, id"
     scheduled = "" if countdowns else f" AND due_at <= {ledger.now_sql()}"
     sql = f"SELECT id, epoch FROM jobs_job WHERE state=%s OR (state=%s{scheduled}) ORDER BY {order}"
-    with connection.cursor() as cursor:
-        cursor.execute(sql, (JobState.QUEUED, JobState.SCHEDULED))
-        return [(task_id, epoch) for task_id, epoch in cursor.fetchall()]
+    return [(task_id, epoch) for task_id, epoch in ledger.fetch(sql, (JobState.QUEUED, JobState.SCHEDULED))]
 
 
 def _run(task_id: str, epoch: int) -> Ran | None:

@@ -11,8 +11,8 @@ from django.test.utils import CaptureQueriesContext
 
 from myproject.accounts.models import User
 from myproject.jobs import controls
+from myproject.jobs.ledger import database_now
 from myproject.jobs.models import Control, Job, JobEvent, SteeringEvent
-from myproject.jobs.queries.filters import database_now
 from myproject.jobs.states import JobState
 from tests.jobs.steering.rows import TASK, job, parked
 

@@ -12,8 +12,9 @@ from django.db import transaction
 from myproject.celery import abandon_cart_app
 from myproject.celery import app as main_app
 from myproject.errors import Conflict, InvalidInput
+from myproject.jobs.ledger import database_now
 from myproject.jobs.models import Job, SteeringEvent
-from myproject.jobs.queries.filters import JobFilter, database_now
+from myproject.jobs.queries.filters import JobFilter
 from myproject.jobs.queries.jobs import batches, count_exactly, get_job
 from myproject.jobs.states import JobState
 from myproject.jobs.steering_sql import lock_free

@@ -11,8 +11,9 @@ from myproject.jobs.actions.bulk import LONGEST_ACTOR, audit, check_actor
 from myproject.jobs.actions.terminate import terminate_job
 from myproject.jobs.aliases import resolve
 from myproject.jobs.controls import ControlAction, ControlKind
+from myproject.jobs.ledger import database_now
 from myproject.jobs.models import Control
-from myproject.jobs.queries.filters import JobFilter, database_now
+from myproject.jobs.queries.filters import JobFilter
 from myproject.jobs.queries.jobs import MOST_EXAMINED, list_jobs
 from myproject.jobs.states import JobState
 from myproject.settings.celery import QUEUES

@@ -17,10 +17,11 @@ from myproject.errors import InvalidInput, NotFound
 from myproject.jobs.admin.base import VIEW_ARGUMENTS, ReadOnlyAdmin, may_steer
 from myproject.jobs.admin.forms import FilterForm, known_tasks
 from myproject.jobs.admin.steering import BY_NAME, VERBS, steer
+from myproject.jobs.ledger import database_now
 from myproject.jobs.models import Job
 from myproject.jobs.queries.backlog import read_backlog
 from myproject.jobs.queries.failures import group_failures
-from myproject.jobs.queries.filters import JobFilter, database_now
+from myproject.jobs.queries.filters import JobFilter
 from myproject.jobs.queries.history import read_history, read_keys
 from myproject.jobs.queries.jobs import Page, count_jobs, get_job, list_jobs
 from myproject.jobs.queries.workflow import read_workflow

@@ -8,8 +8,8 @@ from datetime import datetime
 from django.db.models import Min
 
 from myproject.jobs.controls import Hold, holds
+from myproject.jobs.ledger import database_now
 from myproject.jobs.models import Job
-from myproject.jobs.queries.filters import database_now
 from myproject.jobs.queries.jobs import MOST_COUNTED, Count
 from myproject.jobs.queries.walk import lanes_of
 from myproject.jobs.states import OPEN, JobState

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from django.db import connection
 from django.db.models import Q
 from django.utils.dateparse import parse_datetime
 
@@ -17,16 +16,6 @@ from myproject.jobs.states import JobState
 
 #: The most ids in one filter: they stand in one statement, and more are better found by what they have in common.
 MOST_IDS = 1_000
-
-
-def database_now() -> datetime:
-    """Return the database's time: the clock of every row."""
-    mysql = connection.vendor == "mysql"
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT UTC_TIMESTAMP(6)" if mysql else "SELECT strftime('%Y-%m-%d %H:%M:%f', 'now')")
-        found = cursor.fetchone()[0]
-    moment = found if isinstance(found, datetime) else datetime.fromisoformat(found)
-    return moment.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from myproject.jobs.ledger import now_sql
-from myproject.jobs.relay.rows import fetch, moment
+from myproject.jobs.ledger import fetch, now_sql
+from myproject.jobs.relay.rows import seconds
 
 #: Seconds without a report after which a relay is gone: it reports every second, also while its broker is away.
 ABSENT = 15.0
@@ -43,7 +43,7 @@ def relays() -> list[RelayState]:
         found.append(
             RelayState(
                 id=name,
-                age=max(0.0, moment(now) - moment(seen_at)),
+                age=max(0.0, seconds(now) - seconds(seen_at)),
                 lag=max((float(app.get("lag", 0)) for app in apps.values()), default=0.0),
                 published=sum(app.get("published", 0) for app in apps.values()),
                 republished=sum(app.get("republished", 0) for app in apps.values()),

@@ -12,7 +12,7 @@ from typing import Any
 
 import structlog
 from celery import Celery
-from django.db import DEFAULT_DB_ALIAS, connections, transaction
+from django.db import transaction
 
 from myproject.jobs import deaths, ledger
 from myproject.jobs.errors import OutcomeUnknown
@@ -81,7 +81,7 @@ def _take_back(over: list[rows.Claimed], *, apps: Mapping[str, Celery]) -> int:
             else:
                 again.append(row.id)
         if again:
-            _send_again(again)
+            rows.due_once_more(again)
     if decided:
         logger.warning("leases ended", count=decided, again=len(again))
     return decided
@@ -95,13 +95,3 @@ def _task(row: Row, *, apps: Mapping[str, Celery]) -> Any:
         _unknown.add(row.task)
         logger.error("leases ended of a task that this relay does not know", task=row.task, task_id=row.id)
     return task
-
-
-def _send_again(ids: list[str]) -> None:
-    with connections[DEFAULT_DB_ALIAS].cursor() as cursor:
-        cursor.execute(
-            f"UPDATE {rows.by_key()}"
-            f" SET state={JobState.SCHEDULED:d}, due_at={ledger.now_sql()}, deliveries=deliveries+1"
-            f" WHERE id IN ({rows.marks(ids)})",
-            ids,
-        )

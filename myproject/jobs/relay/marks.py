@@ -14,9 +14,9 @@ import structlog
 from celery import Celery
 from django.db import IntegrityError, transaction
 
-from myproject.jobs.ledger import execute, now_sql
+from myproject.jobs.ledger import execute, fetch, now_sql
 from myproject.jobs.publishing import publisher
-from myproject.jobs.relay.rows import fetch, moment
+from myproject.jobs.relay.rows import seconds
 
 logger = structlog.get_logger(__name__)
 
@@ -31,7 +31,7 @@ def _read(app: str) -> tuple[str, int, float | None] | None:
     if not found:
         return None
     mark, count, lost_at = found[0]
-    return mark, count, None if lost_at is None else moment(lost_at)
+    return mark, count, None if lost_at is None else seconds(lost_at)
 
 
 def _broker_mark(app: Celery) -> tuple[str, int]:

@@ -20,8 +20,7 @@ from celery import Celery
 from django.db import DEFAULT_DB_ALIAS, connections
 
 from myproject.jobs import prune
-from myproject.jobs.ledger import execute, later_sql, now_sql
-from myproject.jobs.relay import rows
+from myproject.jobs.ledger import execute, fetch, later_sql, now_sql
 from myproject.jobs.relay.courier import BACK_OFF, BATCH, Courier, totals
 from myproject.jobs.relay.decisions import WINDOW
 from myproject.jobs.relay.leases import expire
@@ -162,5 +161,5 @@ class RelayProcess:
     def _is_pruner(self) -> bool:
         """Tell whether this process is the first of those that live: one prunes, the others need not meet its locks."""
         execute(f"DELETE FROM jobs_relay WHERE seen_at<{later_sql()}", [-FORGET])
-        living = rows.fetch(f"SELECT id FROM jobs_relay WHERE seen_at>={later_sql()}", [-ABSENT])
+        living = fetch(f"SELECT id FROM jobs_relay WHERE seen_at>={later_sql()}", [-ABSENT])
         return self.id == min((name for (name,) in living), default=self.id)

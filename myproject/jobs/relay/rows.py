@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 
 from django.db import DEFAULT_DB_ALIAS, connections
 
-from myproject.jobs.ledger import COLUMNS, Row, later_sql, now_sql
+from myproject.jobs.ledger import COLUMNS, Row, database_now, execute, fetch, later_sql, moment, now_sql
+from myproject.jobs.statements import dialect, marks
 from myproject.jobs.states import JobState
 
 #: The rows behind one that was seen, in the order of the index.
@@ -82,22 +83,9 @@ def stamp(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
 
 
-def moment(value: datetime | str) -> float:
+def seconds(value: datetime | str) -> float:
     """Return what a server answered for a moment as seconds since 1970."""
-    found = datetime.fromisoformat(value) if isinstance(value, str) else value
-    return found.replace(tzinfo=UTC).timestamp()
-
-
-def marks(values: Collection[Any]) -> str:
-    """Return as many placeholders as there are values."""
-    return ",".join(["%s"] * len(values))
-
-
-def fetch(sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
-    """Run a query and return all its rows."""
-    with connections[DEFAULT_DB_ALIAS].cursor() as cursor:
-        cursor.execute(sql, parameters)
-        return list(cursor.fetchall())
+    return moment(value).timestamp()
 
 
 def has_locks() -> bool:
@@ -107,7 +95,7 @@ def has_locks() -> bool:
 
 def skip_locked() -> str:
     """Return the end of a query that locks what it reads and leaves out what others have locked."""
-    return " FOR UPDATE SKIP LOCKED" if has_locks() else ""
+    return dialect().skip
 
 
 def by_index() -> str:
@@ -127,7 +115,7 @@ def delete_from(table: str, *, index: str = "PRIMARY") -> str:
 
 def database_time() -> float:
     """Return the database's time."""
-    return moment(fetch(f"SELECT {now_sql()}", [])[0][0])
+    return database_now().timestamp()
 
 
 def heads(state: JobState) -> list[Head]:
@@ -147,7 +135,7 @@ def heads(state: JobState) -> list[Head]:
         if not row:
             return found
         app, queue, priority, due_at = row[0]
-        found.append(Head(app, queue, priority, moment(due_at)))
+        found.append(Head(app, queue, priority, seconds(due_at)))
 
 
 def pick(lane: Lane, state: JobState, due: Due, *, limit: int, after: str | None = None) -> list[str]:
@@ -162,7 +150,7 @@ def pick(lane: Lane, state: JobState, due: Due, *, limit: int, after: str | None
         seen = fetch(f"SELECT due_at FROM {by_key()} WHERE id=%s", [after])
         if not seen:
             return []
-        due_at = stamp(moment(seen[0][0]))
+        due_at = stamp(seconds(seen[0][0]))
         sql += PAST
         values += [due_at, due_at, after]
     rows = fetch(f"{sql} ORDER BY due_at, id LIMIT %s", [*values, limit])
@@ -177,13 +165,13 @@ def claimed(head: Head, *, limit: int, after: Claimed | None = None) -> list[Cla
         sql += PAST
         values += [stamp(after.due_at), stamp(after.due_at), after.id]
     rows = fetch(f"{sql} ORDER BY due_at, id LIMIT %s", [*values, limit])
-    return [Claimed(row[0], moment(row[1]), row[2], row[3]) for row in rows]
+    return [Claimed(row[0], seconds(row[1]), row[2], row[3]) for row in rows]
 
 
 def lock_running(ids: Sequence[str]) -> list[tuple[Row, float]]:
     """Lock those of the rows that run and that nobody else has locked; return them with the end of their leases."""
     sql = f"SELECT due_at, {COLUMNS} FROM {by_key()} WHERE id IN ({marks(ids)}) AND state=%s{skip_locked()}"
-    return [(Row(*row[1:]), moment(row[0])) for row in fetch(sql, [*ids, JobState.RUNNING])]
+    return [(Row(*row[1:]), seconds(row[0])) for row in fetch(sql, [*ids, JobState.RUNNING])]
 
 
 def _lock(columns: str, ids: Sequence[str], state: JobState, due: Due) -> list[tuple[Any, ...]]:
@@ -209,17 +197,19 @@ def mark(ids: Sequence[str], *, state: JobState, first: str, again: str) -> None
     A scheduled row is published for the first time in its life; a queued one once more.
     """
     if state == JobState.SCHEDULED:
-        seconds = f"(CASE WHEN deliveries=0 THEN {first} ELSE {again} END)"
-        change = f"state={JobState.QUEUED:d}, due_at={later_sql().replace('%s', seconds)}"
+        lost_after = f"(CASE WHEN deliveries=0 THEN {first} ELSE {again} END)"
+        change = f"state={JobState.QUEUED:d}, due_at={later_sql().replace('%s', lost_after)}"
     else:  # MySQL assigns from left to right: the time is reckoned from the deliveries so far
         change = f"due_at={later_sql().replace('%s', f'({again})')}, deliveries=deliveries+1"
-    with connections[DEFAULT_DB_ALIAS].cursor() as cursor:
-        cursor.execute(f"UPDATE {by_key()} SET {change} WHERE id IN ({marks(ids)})", ids)
+    execute(f"UPDATE {by_key()} SET {change} WHERE id IN ({marks(ids)})", ids)
 
 
 def take_back(ids: Sequence[str]) -> None:
     """Have rows whose publication failed published again as soon as the broker answers."""
-    with connections[DEFAULT_DB_ALIAS].cursor() as cursor:
-        cursor.execute(
-            f"UPDATE {by_key()} SET due_at={now_sql()} WHERE id IN ({marks(ids)}) AND state={JobState.QUEUED:d}", ids
-        )
+    execute(f"UPDATE {by_key()} SET due_at={now_sql()} WHERE id IN ({marks(ids)}) AND state={JobState.QUEUED:d}", ids)
+
+
+def due_once_more(ids: Sequence[str]) -> None:
+    """Have rows whose holder is gone published as due now. It stays named: what it did is not known."""
+    change = f"state={JobState.SCHEDULED:d}, due_at={now_sql()}, deliveries=deliveries+1"
+    execute(f"UPDATE {by_key()} SET {change} WHERE id IN ({marks(ids)})", ids)

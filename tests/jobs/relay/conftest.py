@@ -15,6 +15,7 @@ from myproject.jobs.models import Job
 from myproject.jobs.publishing import publisher
 from myproject.jobs.relay import rows
 from myproject.jobs.relay.courier import Courier
+from myproject.jobs.statements import marks
 from myproject.jobs.states import JobState
 from tests.servers.fixtures import RedisServer
 
@@ -112,7 +113,7 @@ def add() -> Callable[..., list[str]]:
         with_times = {"created_at": rows.stamp(now), **values}
         names = ["id", "state", "due_at", *with_times]
         sql = f"INSERT INTO jobs_job ({', '.join(names)}) VALUES "
-        line = f"({rows.marks(names)})"
+        line = f"({marks(names)})"
         step = 20 if len(values["body"]) > 1000 else 500
         for start in range(0, count, step):
             part = range(start, min(start + step, count))

@@ -19,6 +19,7 @@ from myproject.jobs.models import Job
 from myproject.jobs.relay import courier as couriers
 from myproject.jobs.relay import decisions, rows
 from myproject.jobs.relay.courier import Courier
+from myproject.jobs.statements import marks
 from myproject.jobs.states import JobState
 from tests.jobs.relay.conftest import TASK, Eager, Lists, count
 from tests.orders.threads import in_threads
@@ -192,7 +193,7 @@ def test_rows_that_bodies_have_locked_are_passed_over(courier: Eager, add: Add, 
 
     def hold_and_work() -> None:
         with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute(f"SELECT id FROM {rows.by_key()} WHERE id IN ({rows.marks(busy)}) FOR UPDATE", busy)
+            cursor.execute(f"SELECT id FROM {rows.by_key()} WHERE id IN ({marks(busy)}) FOR UPDATE", busy)
             assert in_threads(courier.rounds) == []
             assert in_threads(lambda: done.extend(lists.ids())) == []
 

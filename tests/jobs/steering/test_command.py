@@ -12,8 +12,8 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from myproject.jobs import controls
+from myproject.jobs.ledger import database_now
 from myproject.jobs.models import Control, Job, JobEvent, SteeringEvent
-from myproject.jobs.queries.filters import database_now
 from myproject.jobs.states import JobState
 from tests.jobs.steering.rows import TASK, job, parked
 

@@ -25,10 +25,11 @@ from myproject.jobs.actions.discard import discard_jobs
 from myproject.jobs.actions.retry import retry_jobs
 from myproject.jobs.actions.terminate import terminate_job
 from myproject.jobs.controls import ControlAction, ControlKind
+from myproject.jobs.ledger import database_now
 from myproject.jobs.models import Control
 from myproject.jobs.queries.backlog import read_backlog
 from myproject.jobs.queries.failures import group_failures
-from myproject.jobs.queries.filters import JobFilter, database_now, read_age, read_state
+from myproject.jobs.queries.filters import JobFilter, read_age, read_state
 from myproject.jobs.queries.history import read_history, read_keys
 from myproject.jobs.queries.jobs import PAGE, count_exactly, count_jobs, get_job, list_jobs, read_search
 from myproject.jobs.queries.workflow import read_workflow
