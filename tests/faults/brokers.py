@@ -31,7 +31,7 @@ class Broker:
         self.kind, self.folder, self.port = kind, folder, free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self.process: Process | None = None
-        self.options: dict[str, str] = {}
+        self.options: dict[str, Any] = {}
 
     def start(self, *, ready: Callable[[], bool] | None = None, **options: str) -> None:
         """Start the server and return when it is `ready`, which it is when it answers.
