@@ -14,6 +14,7 @@ from tests.servers.pool import POOL, ServerPool
 from tests.servers.processes import MARK, end_survivors
 
 pytest_plugins = [
+    "tests.isolation",
     "tests.servers.fixtures",
     "tests.suite.distribution",
     "tests.promises",

@@ -18,7 +18,6 @@ from celery.contrib.testing.worker import start_worker
 from django.test import RequestFactory
 from django.utils import timezone
 
-from myproject.celery import app as platform_app
 from myproject.logging import REDACTED, bind_order, redact, redact_line
 from orders.actions.cancel import process_order_cancellation
 from orders.actions.process import process_order
@@ -163,15 +162,6 @@ def test_an_eager_task_leaves_the_names_of_its_caller():
         assert structlog.contextvars.get_contextvars()["request_id"] == "r1"
 
 
-@pytest.fixture
-def own_app_current_again():
-    """Celery's test worker makes its app the current and default one of the process; give ours its place back."""
-    yield
-    platform_app.set_current()
-    platform_app.set_default()
-
-
-@pytest.mark.usefixtures("own_app_current_again")
 def test_a_worker_gets_the_request_id_with_the_message():
     app = Celery("tests.logging", broker="memory://", backend="cache+memory://", set_as_current=False)
     seen: list[dict[str, Any]] = []
