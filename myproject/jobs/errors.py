@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 from django.db import InterfaceError, OperationalError
 
 from myproject.errors import TerminalError
@@ -43,6 +45,17 @@ _PASSING_TEXTS = (
     "database is locked", "database table is locked", "database or disk is full", "disk I/O error",
     "unable to open database file", "attempt to write a readonly database",
 )  # fmt: skip
+
+
+#: What a machine runs out of: memory, file numbers of a process and of all, processes, space, a user's share of it.
+_SCARCE = frozenset((errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOSPC, errno.EDQUOT))
+
+
+def is_scarce(error: BaseException) -> bool:
+    """Tell whether the machine ran short of something, which says nothing about the job: it may have it in a moment."""
+    if isinstance(error, OSError):
+        return error.errno in _SCARCE
+    return isinstance(error, RuntimeError) and str(error) == "can't start new thread"
 
 
 def is_passing(error: BaseException) -> bool:

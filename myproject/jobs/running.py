@@ -29,7 +29,7 @@ from myproject.errors import OutageError, RetryableError, UnknownOutcomeError
 from myproject.jobs import canvas, deaths, keys, leases, ledger
 from myproject.jobs.controls import held
 from myproject.jobs.database import renew_connections
-from myproject.jobs.errors import LeaseLost, OutcomeUnknown, Snooze, is_passing
+from myproject.jobs.errors import LeaseLost, OutcomeUnknown, Snooze, is_passing, is_scarce
 from myproject.jobs.failpoints import hit
 from myproject.jobs.holders import is_pool_child, make_holder
 from myproject.jobs.ledger import NewJob
@@ -317,6 +317,13 @@ def _body(task: Any, args: Any, kwargs: Any) -> _Ended:
         raise wait_for_other_side(error) from error
     except (RetryableError, UnknownOutcomeError) as error:
         raise task.retry(exc=error, **task.patience(error)) from error
+    except (OSError, RuntimeError) as error:
+        if not is_scarce(error):
+            raise
+        # A body that calls outside may have done so before the machine ran short.
+        kind = UnknownOutcomeError if task.mode == "lease" else RetryableError
+        short = kind(f"The machine ran short: {error}")
+        raise task.retry(exc=short, **task.patience(short)) from error
 
 
 def wait_for_other_side(error: OutageError) -> Snooze:

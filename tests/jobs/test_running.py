@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 import pytest
 from celery.app.trace import build_tracer
 from celery.exceptions import Ignore
@@ -114,6 +116,41 @@ def test_what_may_pass_is_tried_again_later_by_its_class(task):
     assert RAN == [1, 1, 1]
     assert result.get(timeout=1) == "done 1"
     assert Group.objects.count() == (1 if task is fail else 3)
+
+
+SCARCE = pytest.mark.parametrize(
+    "error",
+    [OSError(errno.EMFILE, "no files"), OSError(errno.ENOSPC, "no space"), RuntimeError("can't start new thread")],
+    ids=["files", "disk", "threads"],
+)
+
+
+@SCARCE
+@MODES
+def test_a_machine_that_runs_short_is_no_fault_of_the_job(task, error):
+    ERRORS.append(error)
+    task.delay(1)
+    run_open()
+    assert job().state == JobState.SCHEDULED
+    make_due()
+    run_open()
+    assert (RAN, job().state) == ([1, 1], JobState.SUCCEEDED)
+
+
+@SCARCE
+def test_what_cannot_be_asked_about_is_parked_by_a_machine_that_runs_short(error):
+    ERRORS.append(error)
+    parking.delay(1)
+    run_open()
+    assert (RAN, job().state) == ([1], JobState.PARKED)
+
+
+@MODES
+def test_another_error_of_the_system_is_the_jobs_own(task):
+    ERRORS.append(FileNotFoundError(errno.ENOENT, "no such file"))
+    task.delay(1)
+    run_open()
+    assert (RAN, job().state) == ([1], JobState.PARKED)
 
 
 @MODES
