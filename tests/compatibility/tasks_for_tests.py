@@ -1,6 +1,6 @@
 """Tasks of the compatibility tests. `register` puts the same ones on the worker's app and on the client's.
 
-They are best effort, as a stock client's are; `durable/tasks.py` has their durable sisters.
+They are best effort, as a stock client's are; `durable/tasks.py` declares some of them again as durable ones.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,6 +18,8 @@ from celery.exceptions import SoftTimeLimitExceeded
 
 PREFIX = "tests.compatibility."
 WROTE = "tests:wrote:"
+
+Declare = Callable[..., Any]
 
 
 class TransientError(Exception):
@@ -56,12 +59,22 @@ class Noting(Task):
 
 def register(app: Any) -> SimpleNamespace:
     """Register the tasks on `app`, and on no other app, and return them by their short names."""
-    return SimpleNamespace(**_plain(app), **_retrying(app), **_outcomes(app), **_classes(app))
+    task = declarer(app, prefix=PREFIX, durable=False)
+    shared = {**plain(task), **retrying(task, delay=1), **outcomes(task)}
+    return SimpleNamespace(**shared, **_plain(task), **_outcomes(task), **_classes(app))
 
 
-def _plain(app: Any) -> dict[str, Task]:
+def declarer(app: Any, *, prefix: str, **always: Any) -> Declare:
+    """Return a decorator of tasks of `app` that are named after their bodies; `always` are options of all of them."""
+
     def task(**options: Any) -> Any:
-        return lambda body: app.task(body, name=PREFIX + body.__name__, shared=False, durable=False, **options)
+        return lambda body: app.task(body, name=prefix + body.__name__, shared=False, **always, **options)
+
+    return task
+
+
+def plain(task: Declare) -> dict[str, Task]:
+    """Declare what both kinds of tasks begin with."""
 
     @task()
     def add(x: int, y: int) -> int:
@@ -76,34 +89,10 @@ def _plain(app: Any) -> dict[str, Task]:
         write(key, str(what))
         return what
 
-    @task(bind=True)
-    def context(self: Task, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        request: Any = self.request
-        return {
-            "id": request.id,
-            "name": self.name,
-            "args": list(request.args),
-            "kwargs": request.kwargs,
-            "retries": request.retries,
-            "queue": request.delivery_info["routing_key"],
-            "exchange": request.delivery_info["exchange"],
-            "priority": request.delivery_info["priority"],
-            "headers": request.headers,
-        }
-
-    @task()
-    def sleep(seconds: float) -> str:
-        time.sleep(seconds)
-        return "slept"
-
     @task(ignore_result=True)
     def forgotten(key: str) -> str:
         write(key, "ran")
         return "nobody reads this"
-
-    @task(compression="gzip")
-    def length(text: str) -> int:
-        return len(text)
 
     @task(rate_limit="100/s")
     def limited() -> str:
@@ -112,11 +101,10 @@ def _plain(app: Any) -> dict[str, Task]:
     return locals_of(locals())
 
 
-def _retrying(app: Any) -> dict[str, Task]:
-    def task(**options: Any) -> Any:
-        return lambda body: app.task(body, name=PREFIX + body.__name__, shared=False, durable=False, **options)
+def retrying(task: Declare, *, delay: float) -> dict[str, Task]:
+    """Declare the tasks of both kinds that retry; `delay` is what the option says and no body uses."""
 
-    @task(bind=True, max_retries=3, default_retry_delay=1)
+    @task(bind=True, max_retries=3, default_retry_delay=delay)
     def manual(self: Task, *, fails: int, base: float = 0.05) -> dict[str, Any]:
         """Fail `fails` times and retry with exponential backoff, as the documents write it."""
         try:
@@ -143,6 +131,68 @@ def _retrying(app: Any) -> dict[str, Task]:
             raise kinds[error](error)
         return int(self.request.retries)
 
+    return locals_of(locals())
+
+
+def outcomes(task: Declare, **lasting: Any) -> dict[str, Task]:
+    """Declare the tasks of both kinds that fail or take their time; `lasting` are options of the latter."""
+
+    @task()
+    def fail(message: str) -> None:
+        raise PermanentError(message)
+
+    @task()
+    def on_error(request: Any, exc: Any, traceback: Any, *, key: str) -> None:
+        write(key, f"{request.id} {exc}")
+
+    @task(bind=True, **lasting)
+    def progress(self: Task, key: str) -> dict[str, str]:
+        """Tell how far it is, and go on when the test has seen it."""
+        self.update_state(state="PROGRESS", meta={"current": 30, "total": 100})
+        with notebook() as client:
+            client.blpop([key], timeout=60)
+        return {"status": "complete"}
+
+    @task(soft_time_limit=1, time_limit=60, **lasting)
+    def bounded(seconds: float) -> str:
+        try:
+            time.sleep(seconds)
+        except SoftTimeLimitExceeded:
+            return "stopped in time"
+        return "finished"
+
+    return locals_of(locals())
+
+
+def _plain(task: Declare) -> dict[str, Task]:
+    @task(bind=True)
+    def context(self: Task, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        request: Any = self.request
+        return {
+            "id": request.id,
+            "name": self.name,
+            "args": list(request.args),
+            "kwargs": request.kwargs,
+            "retries": request.retries,
+            "queue": request.delivery_info["routing_key"],
+            "exchange": request.delivery_info["exchange"],
+            "priority": request.delivery_info["priority"],
+            "headers": request.headers,
+        }
+
+    @task()
+    def sleep(seconds: float) -> str:
+        time.sleep(seconds)
+        return "slept"
+
+    @task(compression="gzip")
+    def length(text: str) -> int:
+        return len(text)
+
+    return locals_of(locals())
+
+
+def _outcomes(task: Declare) -> dict[str, Task]:
     @task(bind=True)
     def sorted_by_exception(self: Task, what: str) -> dict[str, Any]:
         """Sort exceptions as the third document does: transient, permanent, unknown with a limit of its own."""
@@ -163,37 +213,6 @@ def _retrying(app: Any) -> dict[str, Task]:
                 raise self.retry(exc=exc, countdown=0.05) from exc
             raise
         return {"status": "ok", "retries": self.request.retries}
-
-    return locals_of(locals())
-
-
-def _outcomes(app: Any) -> dict[str, Task]:
-    def task(**options: Any) -> Any:
-        return lambda body: app.task(body, name=PREFIX + body.__name__, shared=False, durable=False, **options)
-
-    @task()
-    def fail(message: str) -> None:
-        raise PermanentError(message)
-
-    @task()
-    def on_error(request: Any, exc: Any, traceback: Any, *, key: str) -> None:
-        write(key, f"{request.id} {exc}")
-
-    @task(bind=True)
-    def progress(self: Task, key: str) -> dict[str, str]:
-        """Tell how far it is, and go on when the test has seen it."""
-        self.update_state(state="PROGRESS", meta={"current": 30, "total": 100})
-        with notebook() as client:
-            client.blpop([key], timeout=60)
-        return {"status": "complete"}
-
-    @task(soft_time_limit=1, time_limit=60)
-    def bounded(seconds: float) -> str:
-        try:
-            time.sleep(seconds)
-        except SoftTimeLimitExceeded:
-            return "stopped in time"
-        return "finished"
 
     @task(soft_time_limit=0.3, time_limit=0.8)
     def stubborn() -> None:

@@ -15,7 +15,17 @@ from celery.exceptions import Ignore, Reject, SoftTimeLimitExceeded
 from django.db import transaction
 
 from myproject.jobs.running import current_job
-from tests.compatibility.tasks_for_tests import PermanentError, TransientError, locals_of, notebook, write
+from tests.compatibility.tasks_for_tests import (
+    PermanentError,
+    TransientError,
+    declarer,
+    locals_of,
+    notebook,
+    outcomes,
+    plain,
+    retrying,
+    write,
+)
 
 PREFIX = "tests.durable."
 #: A lease-mode body of these tests may run again: it writes notes and sleeps.
@@ -24,31 +34,14 @@ LEASE: dict[str, Any] = {"mode": "lease", "on_unknown": "resend"}
 
 def register(app: Any) -> SimpleNamespace:
     """Register the tasks on `app`, and on no other app, and return them by their short names."""
-    return SimpleNamespace(**_plain(app), **_outcomes(app), **_retrying(app), **_workflow(app), **_classes(app))
-
-
-def _declare(app: Any) -> Any:
-    def task(**options: Any) -> Any:
-        return lambda body: app.task(body, name=PREFIX + body.__name__, shared=False, **options)
-
-    return task
+    task = declarer(app, prefix=PREFIX)
+    shared = {**plain(task), **retrying(task, delay=0.1), **outcomes(task, **LEASE)}
+    own = {**_plain(app), **_outcomes(app), **_retrying(app), **_workflow(app), **_classes(app)}
+    return SimpleNamespace(**shared, **own)
 
 
 def _plain(app: Any) -> dict[str, Task]:
-    task = _declare(app)
-
-    @task()
-    def add(x: int, y: int) -> int:
-        return x + y
-
-    @task()
-    def total(numbers: list[int]) -> int:
-        return sum(numbers)
-
-    @task()
-    def note(what: Any, key: str) -> Any:
-        write(key, str(what))
-        return what
+    task = declarer(app, prefix=PREFIX)
 
     @task(bind=True)
     def context(self: Task, *args: Any, **kwargs: Any) -> dict[str, Any]:
@@ -66,18 +59,9 @@ def _plain(app: Any) -> dict[str, Task]:
             "ignore_result": request.ignore_result,
         }
 
-    @task(ignore_result=True)
-    def forgotten(key: str) -> str:
-        write(key, "ran")
-        return "nobody reads this"
-
     @task()
     def length(text: str) -> int:
         return len(text)
-
-    @task(rate_limit="100/s")
-    def limited() -> str:
-        return "ran"
 
     @app.task(name=PREFIX + "shorthand", durable=False, shared=False)
     def best_effort(x: int) -> int:
@@ -87,20 +71,12 @@ def _plain(app: Any) -> dict[str, Task]:
 
 
 def _outcomes(app: Any) -> dict[str, Task]:
-    task = _declare(app)
-
-    @task()
-    def fail(message: str) -> None:
-        raise PermanentError(message)
+    task = declarer(app, prefix=PREFIX)
 
     @task()
     def old_on_error(task_id: str, *, key: str) -> None:
         """Take the failed task's id, as error callbacks of old do."""
         write(key, task_id)
-
-    @task()
-    def on_error(request: Any, exc: Any, traceback: Any, *, key: str) -> None:
-        write(key, f"{request.id} {exc}")
 
     @task(bind=True, **LEASE)
     def held(self: Task, key: str) -> str:
@@ -110,13 +86,6 @@ def _outcomes(app: Any) -> dict[str, Task]:
             client.blpop([key], timeout=60)
         return "let go"
 
-    @task(bind=True, **LEASE)
-    def progress(self: Task, key: str) -> dict[str, str]:
-        self.update_state(state="PROGRESS", meta={"current": 30, "total": 100})
-        with notebook() as client:
-            client.blpop([key], timeout=60)
-        return {"status": "complete"}
-
     @task(bind=True)
     def held_in_transaction(self: Task, key: str) -> str:
         """Show progress from within a transaction; for databases that lock rows."""
@@ -125,14 +94,6 @@ def _outcomes(app: Any) -> dict[str, Task]:
         with notebook() as client:
             client.blpop([key], timeout=60)
         return "let go"
-
-    @task(soft_time_limit=1, time_limit=60, **LEASE)
-    def bounded(seconds: float) -> str:
-        try:
-            time.sleep(seconds)
-        except SoftTimeLimitExceeded:
-            return "stopped in time"
-        return "finished"
 
     @task(soft_time_limit=0.3, time_limit=0.8, max_attempts=1, **LEASE)
     def stubborn() -> None:
@@ -167,19 +128,7 @@ def _outcomes(app: Any) -> dict[str, Task]:
 
 
 def _retrying(app: Any) -> dict[str, Task]:
-    task = _declare(app)
-
-    @task(bind=True, max_retries=3, default_retry_delay=0.1)
-    def manual(self: Task, *, fails: int, base: float = 0.05) -> dict[str, Any]:
-        """Fail `fails` times and retry with exponential backoff, as the documents write it."""
-        try:
-            if self.request.retries < fails:
-                raise TransientError(f"attempt {self.request.retries}")
-        except TransientError as exc:
-            countdown = base * 2**self.request.retries
-            write(self.request.id, f"{countdown:.2f}")
-            raise self.retry(exc=exc, countdown=countdown) from exc
-        return {"retries": self.request.retries}
+    task = declarer(app, prefix=PREFIX)
 
     @task(bind=True, default_retry_delay=0.05)
     def without_throw(self: Task) -> str:
@@ -199,26 +148,11 @@ def _retrying(app: Any) -> dict[str, Task]:
             raise self.retry(args=(number + 1,), countdown=0.02)
         return number
 
-    @task(
-        bind=True,
-        autoretry_for=(TransientError, OSError),
-        dont_autoretry_for=(FileNotFoundError,),
-        retry_kwargs={"max_retries": 4},
-        retry_backoff=True,
-        retry_backoff_max=1,
-        retry_jitter=True,
-    )
-    def automatic(self: Task, *, fails: int, error: str) -> int:
-        kinds = {"transient": TransientError, "missing": FileNotFoundError, "permanent": PermanentError}
-        if write(self.request.id, error) <= fails:
-            raise kinds[error](error)
-        return int(self.request.retries)
-
     return locals_of(locals())
 
 
 def _workflow(app: Any) -> dict[str, Task]:
-    task = _declare(app)
+    task = declarer(app, prefix=PREFIX)
     add, total = app.tasks[PREFIX + "add"], app.tasks[PREFIX + "total"]
 
     @task(bind=True)
