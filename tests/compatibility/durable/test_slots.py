@@ -51,6 +51,20 @@ def active(world: World) -> dict[str, int]:
     return {task["id"]: task["worker_pid"] for task in answer.get(NODE, ())}
 
 
+def processes_of(world: World, results: list[Any]) -> list[int]:
+    """Return the processes of these jobs and of no other; a body begins before its pool says that it runs."""
+    ids = {result.id for result in results}
+    found: dict[str, int] = {}
+
+    def are_active() -> bool:
+        found.clear()
+        found.update(active(world))
+        return set(found) == ids
+
+    wait_until(are_active, timeout=WAIT, what="these jobs, and no other, being active")
+    return list(found.values())
+
+
 def children(world: World, node: str = NODE) -> int:
     """Return how many processes the pool has."""
     stats = world.app.control.inspect(destination=[node], timeout=10, limit=1).stats() or {}
@@ -60,9 +74,7 @@ def children(world: World, node: str = NODE) -> int:
 def assert_all_slots_work(world: World) -> None:
     wait_until(lambda: not active(world), timeout=WAIT, what="an idle pool")
     with held(world, SLOTS) as results:
-        pids = active(world)
-        assert set(pids) == {result.id for result in results}
-        assert len(set(pids.values())) == SLOTS
+        assert len(set(processes_of(world, results))) == SLOTS
     assert [result.get(timeout=WAIT) for result in results] == ["let go"] * SLOTS
 
 
@@ -91,15 +103,15 @@ def test_after_four_hard_limits(world: World, pool: Process) -> None:
 
 def test_after_four_killed_children(world: World, pool: Process) -> None:
     with held(world, SLOTS) as results:
-        for pid in active(world).values():
+        for pid in processes_of(world, results):
             os.kill(pid, signal.SIGKILL)
     assert [result.get(timeout=WAIT) for result in results] == ["let go"] * SLOTS
     assert_all_slots_work(world)
 
 
 def test_after_four_killed_idle_children(world: World, pool: Process) -> None:
-    with held(world, SLOTS):
-        pids = set(active(world).values())
+    with held(world, SLOTS) as results:
+        pids = processes_of(world, results)
     wait_until(lambda: not active(world), timeout=WAIT, what="an idle pool")
     for pid in pids:
         os.kill(pid, signal.SIGKILL)
