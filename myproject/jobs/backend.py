@@ -8,6 +8,7 @@ celery.worker.request (Celery 5.7), held by tests/contracts/test_celery_internal
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -23,6 +24,7 @@ from django.db import DatabaseError, InterfaceError, transaction
 
 from myproject.jobs import deaths, ledger
 from myproject.jobs.chords import ChordsInRows
+from myproject.jobs.database import renew_connections
 from myproject.jobs.errors import is_passing
 from myproject.jobs.failpoints import hit
 from myproject.jobs.fingerprints import fingerprint, headline
@@ -160,7 +162,14 @@ class JobBackend(WaitsOnRows, ChordsInRows):
 
         A job that a process is running in transaction mode is not cancelled: its row is locked until it is over.
         """
-        if ledger.read(task_id) is None:
+        if request is None:  # an operator, or `revoke()`: who asks hears of it
+            self._revoke(task_id, reason, None, store_result, state)
+        else:
+            self._spare_worker(task_id, lambda: self._revoke(task_id, reason, request, store_result, state))
+
+    def _revoke(self, task_id: str, reason: str, request: Any, store_result: bool, state: str) -> None:
+        best_effort = request is not None and not self.is_durable(task_id, request)
+        if best_effort or ledger.read(task_id) is None:
             super().mark_as_revoked(task_id, reason, request, store_result, state)
             return
         with transaction.atomic():
@@ -175,6 +184,23 @@ class JobBackend(WaitsOnRows, ChordsInRows):
                 self._fail_chain(of_row.chain, TaskRevokedError(reason), state=state)
             ledger.record(task_id, EventKind.CANCELLED, epoch=row.epoch, attempts=row.attempts, error=reason or None)
 
+    def _spare_worker(self, task_id: str, report: Callable[[], object]) -> None:
+        """Report what a worker's main process saw; a database that is away must not end that process.
+
+        It reports from the loop that serves the whole pool: an error there ends the worker, or loses a place of its
+        pool. The row stays as it is, so the relay sends its message again and the next worker reports it. The process
+        keeps its connection for days and asks little, so a report that meets a dead one is made once more.
+        """
+        for is_last in (False, True):
+            renew_connections()
+            try:
+                report()
+                return
+            except (DatabaseError, InterfaceError) as error:
+                if is_last or not is_passing(error):
+                    logger.warning("an outcome was not recorded", task_id=task_id, error=type(error).__name__)
+                    return
+
     def mark_as_retry(
         self, task_id: str, exc: BaseException, traceback: Any = None, request: Any = None, store_result: bool = True,
         state: str = states.RETRY,
@@ -185,7 +211,11 @@ class JobBackend(WaitsOnRows, ChordsInRows):
             return
         meta = self.encode_meta(task_id, self.encode_result(exc, state), state, traceback=traceback, request=request)
         lives = Job.objects.filter(id=task_id, epoch=(request.get("job_epoch") or 0) + 1, state__in=OPEN)
-        lives.filter(meta__startswith=RETRYING).update(meta=meta)
+        tell = partial(lives.filter(meta__startswith=RETRYING).update, meta=meta)
+        if transaction.get_connection().in_atomic_block:
+            tell()
+        else:
+            self._spare_worker(task_id, tell)
 
     # --- what a failure means to others
 
