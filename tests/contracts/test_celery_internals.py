@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import celery
 import pytest
 from celery.app import trace
-from celery.backends.base import BaseBackend, KeyValueStoreBackend
+from celery.backends.base import KeyValueStoreBackend
 from celery.canvas import _chord, group  # type: ignore[attr-defined]
 
 from myproject.jobs.amqp import DurableAMQP
