@@ -79,7 +79,7 @@ def test_killed_queries_and_connections_lose_and_double_nothing(world: World) ->
     chooser = random.Random(seed_of("row 19"))
     load = world.load(count=10**6, pause=0.01, kinds={"record": 4, "charge": 1, "announce": 1})
     world.wait_for_effects(10)
-    own = world.database.connect()
+    own, killed = world.database.connect(), 0
     with contextlib.closing(own):
         cursor = own.cursor()
         for _ in range(rounds(quick=40, long=2000)):
@@ -90,7 +90,9 @@ def test_killed_queries_and_connections_lose_and_double_nothing(world: World) ->
             if victims:
                 with contextlib.suppress(MySQLdb.Error):  # it is gone already
                     cursor.execute(f"KILL {chooser.choice(('QUERY', 'CONNECTION'))} {chooser.choice(victims)}")
+                    killed += 1
             threading.Event().wait(0.03)
     load.finish()
+    assert killed > 0
     world.check(declared=(*DATABASE_AWAY, *KILLED))
     world.check_progress()
