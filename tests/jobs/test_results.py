@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 
 import pytest
@@ -78,22 +79,22 @@ def test_a_replaced_job_is_pending_until_the_last_task_of_its_replacement_report
     assert AsyncResult(result.id, app=app).get(timeout=5) == 1002
 
 
+@pytest.mark.django_db(transaction=True)  # within a transaction progress goes elsewhere
 def test_a_leased_job_is_started_while_it_runs_and_shows_its_progress_in_its_row(tasks, shop, app):
     seen = []
 
     @app.task(name=PREFIX + "leased", shared=False, bind=True, mode="lease", on_unknown="resend")
     def leased(self):
         seen.append(AsyncResult(self.request.id, app=app).state)
-        Job.objects.filter(id=self.request.id).update(meta=None)
         self.update_state(state="PROGRESS", meta={"current": 3, "total": 10})
-        meta = Job.objects.get(id=self.request.id).meta
-        seen.append(meta)
+        seen.append(AsyncResult(self.request.id, app=app).info)
+        seen.append(json.loads(Job.objects.get(id=self.request.id).meta)["status"])
         return "sent"
 
     result = leased.delay()
     shop.drain()
 
-    assert seen[0] == states.STARTED
+    assert seen == [states.STARTED, {"current": 3, "total": 10}, "PROGRESS"]
     assert result.get(timeout=5) == "sent"
 
 
