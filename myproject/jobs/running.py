@@ -71,7 +71,7 @@ class Execution:
     epoch: int
     task: str
     counted: bool = False  # its start was counted in `attempts`
-    unknown: bool = False  # an earlier run ended without saying how
+    unknown: bool = False  # an earlier run ended without saying how, and nobody has been asked yet
     token: int = 0
     state: JobState = JobState.QUEUED  # as this process's next statement finds the row
 
@@ -124,7 +124,8 @@ def _run(task: Any, request: Any, args: Any, kwargs: Any) -> Any:
         run_it = _run_with_lease if task.mode == "lease" else _run_in_transaction
         ignored, result = run_it(task, request, execution, args, kwargs)
     except Snooze as asked:
-        _put_back(execution, seconds=asked.seconds)
+        # Until the other side has said what became of an earlier run, the row goes on saying that there was one.
+        _put_back(execution, seconds=asked.seconds, holder=make_holder() if execution.unknown else None)
         raise Ignore("put off by its body") from None
     except LeaseLost as error:
         raise Ignore(str(error)) from None
@@ -248,7 +249,7 @@ def _transaction(task: Any, request: Any, execution: Execution, args: Any, kwarg
         key = keys.concurrency_key(task, args=args, kwargs=kwargs)
         if key and not keys.enter(key, execution.id, seconds=0):
             raise Snooze(BUSY_PAUSE)
-    ended = _body(task, args, kwargs)
+    ended = _body(task, partial(task.run, *args, **kwargs))
     hit("body.after")
     _finish(task, request, execution, ended)
     hit("finish.before_commit")
@@ -273,8 +274,7 @@ def _run_with_lease(task: Any, request: Any, execution: Execution, args: Any, kw
     hit("claim.after")
     execution.token, execution.state = token, JobState.RUNNING
     with leases.kept(execution.id, token=token, lease=task.lease, key=key):
-        known = _look_up(task, args, kwargs) if execution.unknown and task.on_unknown == "lookup" else None
-        ended = known or _body(task, args, kwargs)
+        ended = _body(task, partial(_look_up_or_run, task, execution, args, kwargs))
     hit("release.before")
     children = list(request.children)
 
@@ -297,16 +297,20 @@ def _run_with_lease(task: Any, request: Any, execution: Execution, args: Any, kw
     return ended
 
 
-def _look_up(task: Any, args: Any, kwargs: Any) -> _Ended | None:
-    """Ask the outside world what became of an earlier run. None: nothing happened, the body may run."""
-    ask = import_string(task.look_up) if isinstance(task.look_up, str) else task.look_up
-    found: LookupResult = ask(*args, **kwargs)
-    return (None, found.result) if found.done else None
+def _look_up_or_run(task: Any, execution: Execution, args: Any, kwargs: Any) -> Any:
+    """Run the body, unless the outside world says that an earlier run has done it: then return what was found."""
+    if execution.unknown and task.on_unknown == "lookup":
+        ask = import_string(task.look_up) if isinstance(task.look_up, str) else task.look_up
+        found: LookupResult = ask(*args, **kwargs)
+        if found.done:
+            return found.result
+        execution.unknown = False
+    return task.run(*args, **kwargs)
 
 
-def _body(task: Any, args: Any, kwargs: Any) -> _Ended:
+def _body(task: Any, run: Callable[[], Any]) -> _Ended:
     try:
-        return None, task.run(*args, **kwargs)
+        return None, run()
     except Ignore as error:  # also how `replace` ends a body: what it wrote is kept
         return error, None
     except Reject as error:  # of its message, but the relay would publish that again: the job is over, or put back

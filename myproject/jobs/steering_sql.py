@@ -45,10 +45,12 @@ def revive_all(ids: Sequence[str]) -> int:
     )
 
 
-def renew_headers(job: Job) -> None:
-    """Take out of a job's headers what ended with its life."""
+def renew_headers(job: Job, *, unknown: bool) -> None:
+    """Take out of a job's headers what ended with its life; with `unknown`, note that somebody is to be asked first."""
     headers = json.loads(job.headers or "{}")
     kept = {name: value for name, value in headers.items() if name not in ENDING_HEADERS}
+    if unknown:
+        kept["job_unknown"] = True
     if kept != headers:
         text = json.dumps(kept, separators=(",", ":")) if kept else None
         execute("UPDATE jobs_job SET headers=%s WHERE id=%s", [text, job.id])

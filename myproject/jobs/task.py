@@ -199,9 +199,10 @@ class DurableTask(Base):
         if self.request.get("job_execution") is not None:
             if isinstance(error, OutageError):
                 raise running.wait_for_other_side(error)
-            if isinstance(error, UnknownOutcomeError):
-                if self.on_unknown == "park":
-                    raise OutcomeUnknown(f"The outcome is not known: {error}") from error
+            unknown = isinstance(error, UnknownOutcomeError)
+            if unknown and self.on_unknown == "park":
+                raise OutcomeUnknown(f"The outcome is not known: {error}") from error
+            if unknown or self.request.job_execution.unknown:
                 headers = options.get("headers") or self.request.headers or {}
                 options["headers"] = {**headers, "job_unknown": True}
         asked = getattr(error, "retry_after", None)

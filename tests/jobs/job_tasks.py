@@ -26,14 +26,17 @@ app.conf.update(task_default_queue="default", result_backend="cache+memory://", 
 RAN: list[Any] = []
 #: What the task `fail` raises, one for each of its runs; then it ends well.
 ERRORS: list[BaseException] = []
-#: What the provider of `look_up` says.
-ANSWERS: list[LookupResult] = []
+#: What the provider of `look_up` says, or how asking it fails.
+ANSWERS: list[LookupResult | Exception] = []
 
 
 def look_up(value: Any) -> LookupResult:
     """Say what became of an earlier run."""
     RAN.append(("asked", value))
-    return ANSWERS.pop(0)
+    answer = ANSWERS.pop(0)
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
 
 
 def fail_once(value: Any) -> str:

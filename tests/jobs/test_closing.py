@@ -10,8 +10,10 @@ import pytest
 from django.db import IntegrityError, OperationalError
 from kombu.utils.json import loads
 
-from myproject.errors import UnknownOutcomeError
+from myproject.celery import app as platform_app
+from myproject.errors import OutageError, RetryableError, UnknownOutcomeError
 from myproject.jobs import canvas, running
+from myproject.jobs.actions.retry import retry_job
 from myproject.jobs.models import Job, UniqueKey
 from myproject.jobs.running import LookupResult
 from myproject.jobs.states import JobState
@@ -148,6 +150,46 @@ def test_an_error_of_the_close_that_stays_parks_the_job_and_frees_its_key(close_
     run_open()
     assert (RAN, job().state) == ([1], JobState.PARKED)
     assert not UniqueKey.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [OutageError("away"), RetryableError("busy"), UnknownOutcomeError("no answer"), OperationalError(2013, "lost")],
+    ids=["outage", "retryable", "unknown", "database"],
+)
+def test_who_cannot_be_asked_now_is_asked_again_before_anything_is_repeated(error):
+    result = asking.delay(1)
+    Job.objects.update(holder="somebody who died", token=1)
+    ANSWERS.extend([error, LookupResult(done=True, result="it happened")])
+    run_open()
+    assert (RAN, job().state) == ([("asked", 1)], JobState.SCHEDULED)
+    make_due()
+    run_open()
+    assert RAN == [("asked", 1), ("asked", 1)]
+    assert result.get(timeout=1) == "it happened"
+
+
+def test_what_did_not_happen_and_is_put_off_by_its_body_is_no_longer_unknown():
+    asking.delay(1)
+    Job.objects.update(holder="somebody who died", token=1)
+    ANSWERS.append(LookupResult(done=False))
+    ERRORS.append(OutageError("away"))
+    run_open()
+    assert (RAN, job().state, job().holder) == ([("asked", 1), 1], JobState.SCHEDULED, None)
+
+
+def test_an_operator_who_retries_a_job_has_the_other_side_asked_first(monkeypatch):
+    monkeypatch.setitem(platform_app.tasks, asking.name, asking)
+    ERRORS.append(ValueError("a bug after the call"))
+    result = asking.delay(1)
+    run_open()
+    assert job().state == JobState.PARKED
+    ANSWERS.append(LookupResult(done=True, result="it happened"))
+    retry_job(task_id=result.id, actor="ann")
+    make_due()
+    run_open()
+    assert RAN == [1, ("asked", 1)]
+    assert job().state == JobState.SUCCEEDED
 
 
 @pytest.mark.parametrize("how", ["autoretry", "retry"])

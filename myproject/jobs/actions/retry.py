@@ -35,8 +35,7 @@ def retry_jobs(*, wanted: JobFilter, expected: int, actor: str, reason: str = ""
         record_all(ids, EventKind.REPLAYED, actor=actor, text=reason)
         revive_all(ids)
         for job in free:
-            if job.headers:
-                renew_headers(job)
+            renew_headers(job, unknown=_asks_first(job))
         _resume_workflows(free)
         return len(ids), left
 
@@ -53,6 +52,11 @@ def retry_job(*, task_id: str, actor: str, reason: str = "") -> Done:
         return retry_jobs(wanted=wanted, expected=1, actor=actor, reason=reason)
 
     return act_on_one(task_id=task_id, states=RETRIABLE, verb="retried", run=run)
+
+
+def _asks_first(job: Job) -> bool:
+    """Tell whether the job's task can ask what became of an earlier run: an operator's retry does that, too."""
+    return getattr(app_of(job.app).tasks.get(job.task), "on_unknown", None) == "lookup"
 
 
 def _take_unique(job: Job, *, taken: set[str]) -> bool:
