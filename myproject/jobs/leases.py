@@ -14,6 +14,7 @@ from django.db import Error, connections
 
 from myproject.jobs import ledger
 from myproject.jobs.database import renew_connections
+from myproject.jobs.errors import Snooze
 
 logger = structlog.get_logger(__name__)
 
@@ -21,6 +22,9 @@ logger = structlog.get_logger(__name__)
 PART = 3
 #: Seconds that an idle thread waits before it ends: the next job often begins at once, and a connection costs 1 ms.
 IDLE = 5.0
+#: Seconds until a job is tried again that found no thread to keep its lease: this process, or its machine, is short of
+#: memory or processes, and another may not be.
+SCARCE_PAUSE = 2.0
 
 
 @dataclass(slots=True)
@@ -42,11 +46,19 @@ class _Keeper:
 
     def add(self, task_id: str, lease: _Lease) -> None:
         with self.changed:
+            if self.thread is None or not self.thread.is_alive():
+                self.thread = self._start()
             self.leases[task_id] = lease
-            if self.thread is None:
-                self.thread = threading.Thread(target=self._run, name="keep-leases", daemon=True)
-                self.thread.start()
             self.changed.notify()
+
+    def _start(self) -> threading.Thread:
+        thread = threading.Thread(target=self._run, name="keep-leases", daemon=True)
+        try:
+            thread.start()
+        except (RuntimeError, MemoryError) as error:  # the body has not begun, so nothing is lost by running it later
+            logger.warning("a job is put back: no thread can keep its lease", error=str(error))
+            raise Snooze(SCARCE_PAUSE) from error
+        return thread
 
     def remove(self, task_id: str) -> None:
         with self.changed:
@@ -81,7 +93,7 @@ class _Keeper:
             kept = ledger.extend(task_id, token=lease.token, lease=lease.lease)
             if kept and lease.key:
                 ledger.extend_slot(lease.key, task_id, lease=lease.lease)
-        except Error as error:
+        except (Error, OSError, MemoryError) as error:
             logger.warning("a lease was not renewed", task_id=task_id, error=type(error).__name__)
             renew_connections()
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -13,7 +14,7 @@ from django.utils import timezone
 from myproject.jobs import leases, ledger
 from myproject.jobs.models import ConcurrencySlot, Job
 from myproject.jobs.states import JobState
-from tests.jobs.job_tasks import leased
+from tests.jobs.job_tasks import RAN, leased, make_due, parking, run_open
 
 
 @pytest.fixture(autouse=True)
@@ -65,6 +66,33 @@ def test_trouble_of_the_database_does_not_end_the_renewals(monkeypatch):
     monkeypatch.setattr(ledger, "extend", extend)
     with leases.kept("a", token=1, lease=0.03, key=None):
         wait_for(lambda: len(asked) > 4)
+
+
+def no_thread(*_: Any) -> None:
+    raise RuntimeError("can't start new thread")
+
+
+@pytest.mark.parametrize("task", [leased, parking], ids=["resend", "park"])
+@pytest.mark.django_db(transaction=True)
+def test_a_job_whose_lease_no_thread_can_keep_does_not_begin_and_is_put_back(task, keeper):
+    task.delay(1)
+    with pytest.MonkeyPatch.context() as scarce:
+        scarce.setattr(threading.Thread, "start", no_thread)
+        run_open()
+
+    job = Job.objects.get()
+    assert (RAN, job.state, job.attempts, job.holder) == ([], JobState.SCHEDULED, 0, None)
+    assert (keeper.leases, keeper.thread) == ({}, None)
+    make_due()
+    run_open()
+    assert RAN == [1]
+    assert Job.objects.get().state == JobState.SUCCEEDED
+
+
+def test_a_thread_that_ended_by_accident_is_followed_by_another(renewals, keeper):
+    keeper.thread = threading.Thread()  # as one that died: it will never run
+    with leases.kept("a", token=1, lease=0.03, key=None):
+        wait_for(lambda: ("a", 1) in renewals)
 
 
 @pytest.mark.mariadb
