@@ -7,6 +7,7 @@ declared. `World.check` runs these; I6 (every worker makes progress) is `World.c
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import time
@@ -24,6 +25,9 @@ OUTSIDE = ("charge", "announce", "mail")
 #: Words of a log line that tell of an error: a level in JSON, or the head of a traceback in plain text.
 ERROR_LEVELS = ("error", "critical")
 PLAIN_ERROR = re.compile(r"^Traceback \(most recent call last\)|\b(?:CRITICAL|ERROR)\b|Segmentation fault")
+
+#: Lines of a plain entry that are read: more than a chain of tracebacks has, and few enough to look through often.
+LONGEST = 500
 
 #: What a worker, a relay or a producer may rightly complain about while its broker is away or refuses.
 BROKER_AWAY = (
@@ -155,4 +159,9 @@ def _entries(lines: list[str]) -> Iterable[str]:
             if event.get("level") in ERROR_LEVELS:
                 yield line
         elif PLAIN_ERROR.search(line):
-            yield "\n".join(lines[number : number + 40])
+            yield "\n".join(_until_json(lines[number : number + LONGEST]))
+
+
+def _until_json(lines: list[str]) -> Iterable[str]:
+    """Yield a plain line and the plain lines after it: the name of an error stands at the end of its traceback."""
+    return itertools.takewhile(lambda line: not line.startswith("{"), lines)

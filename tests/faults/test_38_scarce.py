@@ -25,18 +25,27 @@ SAID = (
 
 
 @contextlib.contextmanager
-def limited(pids: list[int], what: int, limit: int) -> Iterator[None]:
-    """Lower a limit of running processes for the length of the block; one that dies meanwhile comes back without."""
-    before = {}
-    for pid in pids:
-        with contextlib.suppress(ProcessLookupError):
-            before[pid] = resource.prlimit(pid, what, (limit, resource.prlimit(pid, what)[1]))
+def limited(pid: int, what: int, limit: int) -> Iterator[None]:
+    """Lower a limit of a running process for the length of the block; one that dies meanwhile comes back without.
+
+    It is the machine that was short of something, so what the process has started meanwhile is freed with it: a child
+    inherits a limit and would keep it for good.
+    """
+    before = resource.prlimit(pid, what, (limit, resource.prlimit(pid, what)[1]))
     try:
         yield
     finally:
-        for pid, old in before.items():
-            with contextlib.suppress(ProcessLookupError):
-                resource.prlimit(pid, what, old)
+        free = [pid]
+        while free:  # parents first: a child that is not listed yet inherits what its parent has by now
+            one = free.pop()
+            with contextlib.suppress(ProcessLookupError, FileNotFoundError):
+                resource.prlimit(one, what, before)
+                free += children(one)
+
+
+def children(pid: int) -> list[int]:
+    """Return the processes that any thread of a process has started and not yet buried."""
+    return [int(one) for listed in Path(f"/proc/{pid}/task").glob("*/children") for one in listed.read_text().split()]
 
 
 def open_files(pid: int) -> int:
@@ -53,9 +62,9 @@ def test_a_worker_without_file_numbers_or_processes_recovers(world: World) -> No
     # Bodies that open nothing themselves: one that cannot has failed by itself, and is rightly parked
     load = world.load(count=10**6, pause=0.02, kinds={"record": 3, "slow": 1})
     world.wait_for_effects(10)
-    pid = world.programs.pid("worker_a")
+    pid = world.programs.wait_for_pid("worker_a")
     # When it may open nothing more, and must: its processes die, and starting one takes pipes
-    with limited([pid], resource.RLIMIT_NOFILE, open_files(pid)):
+    with limited(pid, resource.RLIMIT_NOFILE, open_files(pid)):
         for child in world.programs.children("worker_a"):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(child, signal.SIGKILL)
@@ -70,10 +79,12 @@ def test_a_worker_without_file_numbers_or_processes_recovers(world: World) -> No
 def test_a_program_without_memory_recovers(world: World, name: str) -> None:
     load = world.load(count=10**6, pause=0.02, kinds={"record": 3, "announce": 1})
     world.wait_for_effects(10)
-    pid = world.programs.pid(name)
-    with limited([pid], resource.RLIMIT_AS, mapped(pid)):
+    pid = world.programs.wait_for_pid(name)
+    world.producer.call("record", *(f"many-{number}" for number in range(500)))
+    # When it must receive, or publish again, what a flush has taken, and may have no more memory for it. Not for long:
+    # a job that finds no memory three times is rightly parked
+    with limited(pid, resource.RLIMIT_AS, mapped(pid)):
         world.broker.flush()
-        world.producer.call("record", *(f"many-{number}" for number in range(500)))
         time.sleep(SECONDS)
     load.finish()
     world.check(declared=SAID)
