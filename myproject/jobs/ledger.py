@@ -17,18 +17,15 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections, transaction
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, OperationalError, connections, transaction
 
 from myproject.jobs.failpoints import hit
-from myproject.jobs.statements import dialect, statements_for
+from myproject.jobs.statements import PATIENCE, dialect, server_of, statements_for
 from myproject.jobs.states import JobState
 
 #: Seconds that a published message may stay unanswered before the relay looks. It costs nothing on the fast path; less
 #: would only have the relay look at jobs that wait their turn in a worker.
 LOST_AFTER = 5.0
-#: Seconds that a copy of a message waits for the row that another process works on or that a relay has in its batch.
-#: No waiting at all was wrong: a relay's batch lasts some milliseconds, and 5 jobs of 7,800 then waited for the relay.
-PATIENCE = 1.0
 
 
 class EventKind(StrEnum):
@@ -64,6 +61,9 @@ class Row(NamedTuple):
     headers: str | None
     options: str | None
 
+
+#: MySQL's and MariaDB's ER_LOCK_WAIT_TIMEOUT.
+LOCK_WAIT_TIMEOUT = 1205
 
 COLUMNS = ", ".join(Row._fields)
 #: Columns that most new jobs leave empty.
@@ -131,7 +131,9 @@ def insert(job: NewJob) -> None:
     further = {name: value for name in FURTHER if (value := getattr(job, name)) is not None}
     state, seconds = (1, LOST_AFTER) if job.delay is None else (0, job.delay)
     connection = connections[DEFAULT_DB_ALIAS]
-    text, unusual = _insert_text(connection.vendor, job.app, job.task, job.queue, job.priority, state, tuple(further))
+    text, unusual = _insert_text(
+        server_of(connection), job.app, job.task, job.queue, job.priority, state, tuple(further)
+    )
     with connection.cursor() as cursor:
         cursor.execute(text, (job.id, job.body, seconds, *unusual, *further.values()))
     hit("insert.after")
@@ -139,13 +141,13 @@ def insert(job: NewJob) -> None:
 
 @lru_cache(maxsize=1024)
 def _insert_text(
-    vendor: str, app: str, task: str, queue: str, priority: int, state: int, further: tuple[str, ...]
+    server: str, app: str, task: str, queue: str, priority: int, state: int, further: tuple[str, ...]
 ) -> tuple[str, tuple[str, ...]]:
     """Return the INSERT of such a job with its names in it, and those that it takes as parameters: they need escaping.
 
     Each parameter costs the driver 1.5 us, and most values are the same from call to call.
     """
-    found = statements_for(vendor)
+    found = statements_for(server)
     names = (app, task, queue)
     columns = ", ".join(("id, body, due_at, created_at, app, task, queue, priority, state", *further))
     known = ",".join(f"'{name}'" if _HARMLESS(name) else "%s" for name in names)
@@ -179,8 +181,17 @@ def lock_patiently(task_id: str, *, patience: float = PATIENCE) -> Row | None:
 
 
 def close(task_id: str, *, epoch: int, retention: float) -> bool:
-    """Close a queued job as the first statement of its body's transaction. False: it is not this message's to run."""
-    return execute(dialect().close, (retention, task_id, epoch)) == 1
+    """Close a queued job as the first statement of its body's transaction. False: it is not this message's to run.
+
+    That is also so when another process has the row for longer than a moment: a body, whose copy this message is. If
+    that one dies, the row is queued as it was, and the relay sends it again.
+    """
+    try:
+        return execute(dialect().close, (retention, task_id, epoch)) == 1
+    except OperationalError as error:
+        if error.args and error.args[0] == LOCK_WAIT_TIMEOUT:
+            return False
+        raise
 
 
 def count_start(task_id: str, *, epoch: int) -> int | None:

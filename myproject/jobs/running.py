@@ -242,7 +242,7 @@ def _run_in_transaction(task: Any, request: Any, execution: Execution, args: Any
 
 def _transaction(task: Any, request: Any, execution: Execution, args: Any, kwargs: Any) -> _Ended:
     if not ledger.close(execution.id, epoch=execution.epoch, retention=task.retention):
-        raise Ignore("closed, cancelled, or of another life")
+        raise Ignore("closed, cancelled, of another life, or running elsewhere")
     execution.state = JobState.SUCCEEDED
     hit("close.after")
     if task.concurrency_key:
