@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from typing import Any
@@ -17,11 +18,17 @@ from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
 from myproject.errors import AppError, RetryableError
+from myproject.jobs.errors import is_passing
 from myproject.money import MoneyError
 
 logger = structlog.get_logger(__name__)
 
 CONTENT_TYPE = "application/problem+json"
+
+LATER = "The request could not be completed now; try again later."
+
+#: Seconds after which to come again: most lock waits and switches of primaries are over, and a retry costs little.
+DATABASE_RETRY_AFTER = 1
 
 
 def problem_body(*, status: int, code: str, detail: str, errors: list[dict[str, str]] | None = None) -> dict[str, Any]:
@@ -67,7 +74,7 @@ class BodyTooLarge(exceptions.APIException):
 
 def _from_app_error(error: AppError) -> Response:
     errors = [{"field": str(error.fields["field"]), "detail": error.message}] if "field" in error.fields else None
-    detail = error.message if error.reader == "caller" else "The request could not be completed now; try again later."
+    detail = error.message if error.reader == "caller" else LATER
     response = Response(
         problem_body(status=error.status, code=error.code, detail=detail, errors=errors),
         status=error.status,
@@ -104,9 +111,9 @@ def _from_api_exception(error: exceptions.APIException) -> Response:
 
 def _translated(error: Exception) -> Exception:
     """Return the API's own exception for one of Django's or of the database's; others as they are."""
-    if isinstance(error, OperationalError | InterfaceError):  # a deadlock, a lock wait, a lost connection
+    if isinstance(error, OperationalError | InterfaceError) or is_passing(error):
         logger.warning("database could not do it now", error=str(error))
-        return RetryableError("The database could not do it now.", retry_after=1)
+        return RetryableError("The database could not do it now.", retry_after=DATABASE_RETRY_AFTER)
     if isinstance(error, Http404):
         return exceptions.NotFound("There is no such thing, or it is not yours to see.")
     if isinstance(error, PermissionDenied):
@@ -165,5 +172,14 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """Answer when something broke that nobody expected; the log has the traceback under the request id."""
+    """Answer when something broke that nobody expected; the log has the traceback under the request id.
+
+    A database that refuses is expected: pages, webhooks and whatever runs before a view of the API are told when to
+    come again.
+    """
+    error = sys.exc_info()[1]
+    if error is not None and is_passing(error):
+        answer = _plain(request, 503, RetryableError.code, LATER)
+        answer["Retry-After"] = str(DATABASE_RETRY_AFTER)
+        return answer
     return _plain(request, 500, "server_error", "Something broke on our side; it has been logged.")

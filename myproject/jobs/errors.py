@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 
-from django.db import InterfaceError, OperationalError
+from django.db import InterfaceError, InternalError, OperationalError
 
 from myproject.errors import TerminalError
 
@@ -35,11 +35,16 @@ class LeaseLost(RuntimeError):
 
 
 #: MySQL's and MariaDB's codes of what passes: lock waits, deadlocks, kills, lost connections, a server that starts,
-#: stops, is full or is read-only for a while.
+#: stops, is full, has no memory or is read-only for a while.
 _PASSING = frozenset(
-    (1021, 1040, 1053, 1114, 1158, 1159, 1160, 1161, 1203, 1205, 1213, 1226, 1290, 1317, 1836, 1927, 1969, 2002, 2003,
-     2006, 2013, 2014, 2055, 3024, 3572, 4031)
+    (1021, 1026, 1040, 1041, 1053, 1114, 1135, 1158, 1159, 1160, 1161, 1180, 1203, 1205, 1213, 1226, 1290, 1317, 1836,
+     1927, 1969, 2002, 2003, 2006, 2013, 2014, 2055, 3024, 3572, 4031)
 )  # fmt: skip
+#: Codes of the server's own files, which the driver raises as InternalError: a file cannot be made, written, closed,
+#: made longer or forced to disk, there is no memory for it, the disk is full, too many are open.
+_PASSING_FILES = frozenset((1, 3, 4, 5, 14, 20, 23, 27))
+#: "Got error 28 from storage engine" is code 1030 as any other error of an engine; this is what says that it is space.
+_STORAGE, _NO_SPACE = 1030, "No space left"
 #: The beginnings of SQLite's sentences on the same.
 _PASSING_TEXTS = (
     "database is locked", "database table is locked", "database or disk is full", "disk I/O error",
@@ -62,7 +67,11 @@ def is_passing(error: BaseException) -> bool:
     """Tell whether an error of the database says nothing about the job: the same statements may work in a moment."""
     if isinstance(error, InterfaceError):
         return True
-    if not isinstance(error, OperationalError) or not error.args:
+    first = error.args[0] if error.args else None
+    if isinstance(error, InternalError):
+        return first in _PASSING_FILES
+    if not isinstance(error, OperationalError):
         return False
-    first = error.args[0]
-    return first in _PASSING if isinstance(first, int) else str(first).startswith(_PASSING_TEXTS)
+    if isinstance(first, int):
+        return first in _PASSING or (first == _STORAGE and _NO_SPACE in str(error))
+    return str(first).startswith(_PASSING_TEXTS)

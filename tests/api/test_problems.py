@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import base64
+
 import pytest
 from django.core.exceptions import PermissionDenied
+from django.db import InterfaceError, InternalError, OperationalError, ProgrammingError, connection
 from django.test import RequestFactory
 from rest_framework.test import APIClient
 
 from myproject.accounts.models import User
 from myproject.api.models import IdempotencyRecord
-from myproject.api.problems import forbidden
+from myproject.api.problems import forbidden, server_error
 from tests.orders.factories import make_service_account
 
 pytestmark = pytest.mark.django_db
@@ -119,3 +122,64 @@ def test_with_its_key_an_imported_document_is_looked_at_before_anything_is_writt
     client.force_authenticate(account)
     with django_assert_num_queries(0):
         check(client.post(path, b"{}", content_type=JSON, headers=KEY), 422, "invalid_input")
+
+
+#: How MariaDB and SQLite refuse for a while: read-only, no connection, no space (in a table, in a file), lost.
+REFUSALS = [
+    OperationalError(1290, "The MariaDB server is running with the --read-only option"),
+    OperationalError(1040, "Too many connections"),
+    OperationalError(1114, "The table 'orders_order' is full"),
+    InternalError(14, "Can't change size of file (Errcode: 28)"),
+    OperationalError("database or disk is full"),
+    InterfaceError(0, ""),
+]
+
+
+def refusing(error):
+    """Return a wrapper of statements under which the database refuses whatever would write."""
+
+    def wrapper(execute, sql, params, many, context):
+        if sql.startswith(("INSERT", "UPDATE")):
+            raise error
+        return execute(sql, params, many, context)
+
+    return wrapper
+
+
+@pytest.mark.parametrize("error", REFUSALS, ids=lambda error: str(error)[:30])
+def test_a_database_that_refuses_is_a_reason_to_come_again(client, error):
+    with connection.execute_wrapper(refusing(error)):
+        answer = client.post("/api/orders", {"cart": 1}, format="json", headers=KEY)
+    check(answer, 503, "try_again")
+    assert answer["Retry-After"] == "1"
+    assert IdempotencyRecord.objects.count() == 0
+
+
+@pytest.mark.parametrize("error", REFUSALS, ids=lambda error: str(error)[:30])
+def test_a_view_of_djangos_own_says_the_same(client, settings, error):
+    body = {"id": "evt_1", "event_name": "ORDER_SUCCEEDED", "content": {"order": {"order_id": "P1X1"}}}
+    name, password = settings.JUSPAY_WEBHOOK_USER, settings.JUSPAY_WEBHOOK_PASSWORD
+    sender = "Basic " + base64.b64encode(f"{name}:{password}".encode()).decode()
+    with connection.execute_wrapper(refusing(error)):
+        answer = client.post("/webhooks/juspay", body, format="json", headers={"Authorization": sender})
+    check(answer, 503, "try_again")
+    assert answer["Retry-After"] == "1"
+
+
+def test_a_page_says_when_to_come_again():
+    try:
+        raise OperationalError(1040, "Too many connections")
+    except OperationalError:
+        answer = server_error(RequestFactory().get("/admin/"))
+    assert (answer.status_code, answer["Retry-After"]) == (503, "1")
+
+
+@pytest.mark.parametrize(
+    "error", [ProgrammingError(1146, "no such table"), OperationalError(1054, "no such column"), ValueError()]
+)
+def test_what_will_not_pass_is_an_error_of_ours(error):
+    try:
+        raise error
+    except Exception:
+        answer = server_error(RequestFactory().get("/admin/"))
+    assert (answer.status_code, "Retry-After" in answer) == (500, False)
