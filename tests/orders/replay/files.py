@@ -60,6 +60,35 @@ MUTATED_LINES = (
     f"700018,H800,,1,{DAY},1.00001,,",  # 39
 )
 
+MUTATED_FIGURES = {
+    "file": {
+        "lines": 38,
+        "invoices": 16,
+        "sales": 11,
+        "cancellations": 5,
+        "net": "-26.572",
+        "cancelled": "-35.435",
+    },
+    "platform": {
+        "orders": 7,
+        "order_lines": 13,
+        "captured": "108.87",
+        "refunded": "26.10",
+        "price_difference": "2.00",
+        "write_offs": 5,
+        "adjustments": "-100.01",
+    },
+    "provider": {"captured": "108.87", "refunded": "26.10"},
+    "cancellation_lines": {"whole": 4, "part": 1, "none": 1},
+    "unmatched": {"lines": 2, "value": "7.34"},
+    "rounding": "0.008",
+    "rejected": {"rows": 15},
+    "tasks": {"run": 32, "failed": 0, "open": 0},
+    "mails": 7,
+    "difference": "0.00",
+}
+"""What a replay of these lines reports, apart from how long it took."""
+
 
 def write_retail_file(path: Path, *lines: str, encoding: str = "utf-8", end: str = "\n") -> Path:
     """Write a retail file of ``lines`` under its header, gzipped when the name says so."""

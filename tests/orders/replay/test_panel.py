@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,32 +10,10 @@ from django.template.loader import render_to_string
 
 from orders.models import ImportBatch
 from orders.queries.batches import latest_reconciliation
-from orders.replay.plan import plan_batch
-from orders.replay.reader import read_file
-from orders.replay.reconciliation import reconcile
-from orders.replay.report import Pace, build_report
 from orders.states import BatchStatus
 from tests.orders.factories import NOW
-from tests.orders.replay.files import write_mutated_file
-from tests.orders.replay.test_reconciliation import make_platform, make_provider, make_work
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def report(tmp_path: Path) -> dict[str, Any]:
-    plan = plan_batch(file=read_file(write_mutated_file(tmp_path / "mutated.csv")))
-    platform = make_platform(plan)
-    provider, work = make_provider(platform), make_work(plan)
-    return build_report(
-        plan=plan,
-        platform=platform,
-        provider=provider,
-        work=work,
-        reconciliation=reconcile(plan=plan, platform=platform, provider=provider, work=work),
-        trouble=[],
-        pace=Pace(seconds=2.0, orders=7, tasks=32),
-    )
 
 
 def add_batch(name: str, *, status: BatchStatus, started: int, finished: int | None, report: Any = None) -> None:
