@@ -22,11 +22,17 @@ pytestmark = pytest.mark.django_db(transaction=True)
 Add = Callable[..., list[str]]
 
 
-def test_a_broker_that_is_away_is_given_up_at_once() -> None:
-    """By itself kombu tries for six seconds."""
+@pytest.fixture
+def cut_off() -> Celery:
+    """An app whose broker is away."""
     app = Celery("nobody", set_as_current=False)
     app.conf.update(broker_read_url="redis://127.0.0.1:1/0", broker_write_url="redis://127.0.0.1:1/0")
-    broker = broker_of(app)
+    return app
+
+
+def test_a_broker_that_is_away_is_given_up_at_once(cut_off: Celery) -> None:
+    """By itself kombu tries for six seconds."""
+    broker = broker_of(cut_off)
     assert isinstance(broker, RedisBroker)
     started = time.monotonic()
     with pytest.raises(DOWN):
@@ -34,10 +40,8 @@ def test_a_broker_that_is_away_is_given_up_at_once() -> None:
     assert time.monotonic() - started < 2
 
 
-def test_the_courier_outlives_it_and_tells() -> None:
-    app = Celery("nobody", set_as_current=False)
-    app.conf.update(broker_read_url="redis://127.0.0.1:1/0", broker_write_url="redis://127.0.0.1:1/0")
-    courier = Eager(app)
+def test_the_courier_outlives_it_and_tells(cut_off: Celery) -> None:
+    courier = Eager(cut_off)
     with pytest.raises(DOWN) as caught:
         courier.round()
     pauses = [courier._trouble(caught.value) for _ in range(8)]
