@@ -7,6 +7,7 @@ transaction and the close rides the body's: both are on the hot path. Times are 
 from __future__ import annotations
 
 from django.db import models
+from django.db.models.functions import Now
 
 from myproject.append_only import AppendOnlyModel
 from myproject.fields import CodeField
@@ -118,6 +119,10 @@ class ConcurrencySlot(models.Model):
     key = CodeField(primary_key=True, max_length=191)
     job_id = CodeField(max_length=ID_LENGTH, null=True)
     until = models.DateTimeField(null=True)
+    created_at = models.DateTimeField(db_default=Now())  # the pruner's: a free place goes after a day
+
+    class Meta:
+        indexes = [models.Index(fields=["created_at"], name="job_slot_created")]
 
     def __str__(self) -> str:
         return self.key

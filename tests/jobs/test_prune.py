@@ -10,8 +10,8 @@ import pytest
 from django.db import connection, transaction
 from django.utils import timezone
 
-from myproject.jobs import prune
-from myproject.jobs.models import Chord, ChordPart, Job, JobEvent, JobKey, SavedGroup, UniqueKey
+from myproject.jobs import chord_pruning, keys, prune
+from myproject.jobs.models import Chord, ChordPart, ConcurrencySlot, Job, JobEvent, JobKey, SavedGroup, UniqueKey
 from myproject.jobs.relay import rows
 from myproject.jobs.states import CLOSED, JobState
 from tests.orders.threads import in_threads
@@ -98,10 +98,59 @@ def chord(name: str, *, age: float, fired: bool = True, parts: str = '["SUCCESS"
     )
 
 
+def test_an_outcome_that_was_never_sent_goes_too() -> None:
+    """The steps behind a failed one have rows without a queue."""
+    add("never sent", state=JobState.CANCELLED, queue="")
+    add("sent", queue="q")
+    assert prune.prune() == 2
+    assert names() == set()
+
+
+def slot(name: str, *, age: float, job_id: str | None = None, until: float | None = None) -> None:
+    now = timezone.now()
+    end = None if until is None else now + timedelta(seconds=until)
+    ConcurrencySlot.objects.create(key=name, job_id=job_id, until=end, created_at=now - timedelta(seconds=age))
+
+
+def test_a_place_that_nobody_has_goes_after_a_day(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prune, "BATCH", 2)
+    day = prune.SLOT_GRACE + 60
+    for number in range(5):
+        slot(f"free {number}", age=day)
+    slot("of a job that died", age=3 * day, job_id="gone", until=-day)
+    slot("young", age=60)
+    slot("taken", age=day, job_id="runs", until=30)
+    slot("just over", age=day, job_id="ran", until=-60)
+    assert prune.prune() == 6
+    assert set(ConcurrencySlot.objects.values_list("key", flat=True)) == {"young", "taken", "just over"}
+
+
+def test_a_place_tells_its_age_by_itself() -> None:
+    with transaction.atomic():
+        assert keys.enter("place", "job", seconds=0)
+    age = timezone.now() - ConcurrencySlot.objects.get().created_at
+    assert abs(age) < timedelta(hours=15)  # a server may keep another time than UTC
+    assert prune.prune() == 0
+
+
+@pytest.mark.mariadb
+def test_a_place_that_is_being_taken_is_passed_over() -> None:
+    for name in ("taken", "free"):
+        slot(name, age=2 * prune.SLOT_GRACE)
+
+    def hold() -> None:
+        with transaction.atomic():
+            assert keys.enter("taken", "job", seconds=0)
+            assert in_threads(prune.prune) == []
+
+    assert in_threads(hold) == []
+    assert [found.key for found in ConcurrencySlot.objects.all()] == ["taken"]
+
+
 def test_a_chord_goes_after_its_body(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prune, "CHORDS", 2)
-    monkeypatch.setattr(prune, "PARTS", 2)
-    old, ancient = prune.CHORD_GRACE + 60, prune.BROKEN_GRACE + 60
+    monkeypatch.setattr(chord_pruning, "CHORDS", 2)
+    monkeypatch.setattr(chord_pruning, "PARTS", 2)
+    old, ancient = chord_pruning.CHORD_GRACE + 60, chord_pruning.BROKEN_GRACE + 60
     chord("young", age=60)
     chord("open", age=old)
     add("open-body", state=JobState.QUEUED, due=60)

@@ -29,8 +29,9 @@ logger = structlog.get_logger(__name__)
 
 #: Seconds between two looks at the leases, and between two reports.
 LEASES, REPORT = 0.5, 1.0
-#: Seconds between two looks for rows to prune when there were none, and at chords and groups.
-PRUNE = 5.0
+#: Seconds between two looks for jobs to prune when there were none, and at what has no time of its own: chords that
+#: wait for weeks are looked at each time.
+PRUNE, PRUNE_THOROUGHLY = 5.0, 600.0
 #: The pruner waits four times as long as it worked: it takes a fifth of one connection's time at most.
 PRUNE_REST = 4.0
 #: Seconds after which the row of a relay that went away is deleted.
@@ -149,7 +150,7 @@ class RelayProcess:
         if self._pruning is None:
             if not self._is_time("prune", PRUNE) or not self._is_pruner():
                 return rest
-            self._pruning = prune.batches()
+            self._pruning = prune.batches(thorough=self._is_time("prune thoroughly", PRUNE_THOROUGHLY))
         started = time.monotonic()
         deleted = next(self._pruning, None)
         if deleted is None:

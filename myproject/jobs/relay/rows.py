@@ -98,14 +98,14 @@ def skip_locked() -> str:
     return dialect().skip
 
 
-def by_index() -> str:
-    """Return the jobs' table with its index named: a plan must not depend on statistics that are an hour old."""
-    return "jobs_job FORCE INDEX (job_due)" if has_locks() else "jobs_job INDEXED BY job_due"
+def by_index(table: str = "jobs_job", *, index: str = "job_due") -> str:
+    """Return a table with an index named: a plan must not depend on statistics that are an hour old."""
+    return f"{table} FORCE INDEX ({index})" if has_locks() else f"{table} INDEXED BY {index}"
 
 
-def by_key() -> str:
-    """Return the jobs' table with its primary key named: a small table would be read, and locked, as a whole."""
-    return "jobs_job FORCE INDEX (PRIMARY)" if has_locks() else "jobs_job"
+def by_key(table: str = "jobs_job") -> str:
+    """Return a table with its primary key named: a small table would be read, and locked, as a whole."""
+    return f"{table} FORCE INDEX (PRIMARY)" if has_locks() else table
 
 
 def delete_from(table: str, *, index: str = "PRIMARY") -> str:
@@ -129,9 +129,9 @@ def heads(state: JobState) -> list[Head]:
                 f"{step} queue=%s AND priority>%s ORDER BY priority, due_at LIMIT 1",
                 [state, found[-1].queue, found[-1].priority],
             )
-        if not row:
-            after = found[-1].queue if found else ""
-            row = fetch(f"{step} queue>%s ORDER BY queue, priority, due_at LIMIT 1", [state, after])
+        if not row:  # the first one may be the empty name, of outcomes that were never sent
+            beyond, after = (">", found[-1].queue) if found else (">=", "")
+            row = fetch(f"{step} queue{beyond}%s ORDER BY queue, priority, due_at LIMIT 1", [state, after])
         if not row:
             return found
         app, queue, priority, due_at = row[0]

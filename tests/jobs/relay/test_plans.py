@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -14,7 +15,7 @@ from django.utils import timezone
 
 from myproject.jobs import controls, prune
 from myproject.jobs.controls import Hold, Holds
-from myproject.jobs.models import Chord, ChordPart, Job, JobEvent, JobKey, SavedGroup, UniqueKey
+from myproject.jobs.models import Chord, ChordPart, ConcurrencySlot, Job, JobEvent, JobKey, SavedGroup, UniqueKey
 from myproject.jobs.relay import courier as couriers
 from myproject.jobs.relay.leases import expire
 from myproject.jobs.relay.process import RelayProcess
@@ -74,12 +75,19 @@ def fill(add: Callable[..., list[str]]) -> None:
         for number in numbers
         for part in range(2)
     )
-    aged = now - timedelta(days=30)
+    aged, ancient = now - timedelta(days=30), now - timedelta(days=100)
     Chord.objects.filter(id__startswith="c19").update(created_at=aged)
+    # Of a chord that waits, the jobs of its workflow are asked for.
+    waiting = {"order": ["none"], "body": {"id": "none"}, "roots": ["none too"]}
+    Chord.objects.filter(id__startswith="c198").update(created_at=ancient, fired=False, structure=json.dumps(waiting))
+    ConcurrencySlot.objects.bulk_create(
+        ConcurrencySlot(key=f"s{number}", created_at=aged if number < 100 else now) for number in numbers
+    )
     SavedGroup.objects.filter(id__startswith="g19").update(created_at=aged)
     with connection.cursor() as cursor:
         cursor.execute(
-            "ANALYZE TABLE jobs_job, jobs_jobkey, jobs_jobevent, jobs_chord, jobs_chordpart, jobs_savedgroup"
+            "ANALYZE TABLE jobs_job, jobs_jobkey, jobs_jobevent, jobs_chord, jobs_chordpart, jobs_savedgroup,"
+            " jobs_concurrencyslot"
         )
 
 
