@@ -36,7 +36,10 @@ def _in_one_transaction(method: Callable[..., Any]) -> Callable[..., Any]:
                 return method(self, *args, **kwargs)
             return _eagerly_on_commit(self, partial(method, self, *args, **kwargs))
         with transaction.atomic():
-            return method(self, *args, **kwargs)
+            sent = method(self, *args, **kwargs)
+            if isinstance(self, canvas._chord) and isinstance(sent.parent, GroupResult):  # type: ignore[attr-defined]
+                app.backend.note_parts(sent.parent)
+            return sent
 
     return apply_async
 

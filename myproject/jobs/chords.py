@@ -12,7 +12,7 @@ stays small. Sources: celery.canvas._chord.run, group._apply_tasks; celery.backe
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -70,6 +70,8 @@ class ChordsInRows(OutcomesInRows):
         # A header that is a generator must not be used up here; its parts then stand in the order of their index.
         order = None if isinstance(results, Regen) else [_outline(result) for result in results]
         kept: dict[str, Any] = {"order": order, "body": {"id": body.id, "task": body.task}}
+        if roots := self._roots(body, results if order is not None else ()):
+            kept["roots"] = roots
         if len(dumps(body)) > REPEATED_BODY:
             kept["kept"] = dict(body)
             stub = {"task": body.task, "options": {"task_id": body.id, KEPT_BODY: True}}
@@ -77,6 +79,26 @@ class ChordsInRows(OutcomesInRows):
             body.clear()
             body.update(stub, args=(), kwargs={}, subtask_type=None, immutable=False)
         Chord.objects.update_or_create(id=group_id, defaults={"structure": dumps(kept)})
+
+    def note_parts(self, header: GroupResult) -> None:
+        """Note what the parts of a header begin with that was a generator: they are known when all are sent."""
+        group_id = str(header.id)
+        structure = _structure(group_id)
+        if structure["order"] is None and "roots" not in structure:
+            structure["roots"] = [first for part in header.results or () for first in _firsts(part)]
+            Chord.objects.filter(id=group_id).update(structure=dumps(structure))
+
+    def _roots(self, body: Any, results: Any) -> list[str]:
+        """Return the first jobs of the workflows that lead to the parts, apart from the parts themselves.
+
+        The pruner asks whether any job of these is left. A chord that is called in a job belongs to that job's
+        workflow; of one that is called by itself each part begins a workflow of its own.
+        """
+        caller = self.app.current_worker_task
+        root = body.options.get("root_id") or (caller and (caller.request.root_id or caller.request.id))
+        if root:
+            return [root]
+        return [first for result in results for first in _firsts(result) if first != result.id]
 
     def set_chord_size(self, group_id: str, chord_size: int) -> None:
         """Note how many parts the header has. Called before the last of them is sent."""
@@ -141,7 +163,10 @@ class ChordsInRows(OutcomesInRows):
         given: Any = {RESULTS_OF: group_id} if large else results_of(group_id)
         try:
             with transaction.atomic():  # a body that cannot be sent fails the chord, not the last part
-                callback.delay(given)
+                sent = callback.delay(given)
+                if large:
+                    structure["readers"] = sorted(set(_family(sent)))
+                    Chord.objects.filter(id=group_id).update(structure=dumps(structure))
         except Exception as error:
             if isinstance(error, DatabaseError) and is_passing(error):
                 raise
@@ -209,6 +234,31 @@ def _structure(group_id: str) -> dict[str, Any]:
     text = Chord.objects.filter(id=group_id).values_list("structure", flat=True).first()
     found: dict[str, Any] = loads(text) if text else {"order": None}
     return found
+
+
+def _firsts(result: Any) -> Iterator[str]:
+    """Yield the ids of the jobs that a part begins with: of a chain that is its first step, or its first group's."""
+    seen: set[str] = set()
+    while result.parent is not None and result.id not in seen:
+        seen.add(result.id)
+        result = result.parent
+    if isinstance(result, GroupResult):
+        for child in result.results or ():
+            yield from (child.id,) if child.parent in (None, result) else _firsts(child)
+    else:
+        yield result.id
+
+
+def _family(result: Any) -> Iterator[str]:
+    """Yield the ids of everything that a call has sent or will send, as far as its result tells."""
+    waiting, seen = [result], set()
+    while waiting:
+        node = waiting.pop()
+        if node is None or node.id in seen:
+            continue
+        seen.add(node.id)
+        waiting += [node.parent, *(node.results or () if isinstance(node, GroupResult) else ())]
+        yield node.id
 
 
 def _outline(result: Any) -> Any:
