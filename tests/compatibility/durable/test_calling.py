@@ -68,16 +68,24 @@ def test_countdown_and_eta_delay_the_start(tasks):
     by_countdown = tasks.add.apply_async(args=(1, 1), countdown=1)
     by_eta = tasks.add.apply_async(args=(2, 2), eta=datetime.now(UTC) + timedelta(seconds=1))
 
-    assert (by_countdown.state, by_eta.state) == ("PENDING", "PENDING")
     assert (by_countdown.get(timeout=WAIT), by_eta.get(timeout=WAIT)) == (2, 4)
     assert time.time() - began >= 0.9
+
+
+def test_a_delayed_call_is_pending(tasks):
+    by_countdown = tasks.add.apply_async(args=(1, 1), countdown=3600)
+    by_eta = tasks.add.apply_async(args=(2, 2), eta=datetime.now(UTC) + timedelta(hours=1))
+
+    assert (by_countdown.state, by_eta.state) == ("PENDING", "PENDING")
+    by_countdown.revoke()
+    by_eta.revoke()
 
 
 def test_a_delay_of_any_length_waits_in_the_database_and_not_in_a_worker(tasks, app):
     result = tasks.add.apply_async(args=(1, 1), countdown=400 * 86_400)
 
     assert Job.objects.get(id=result.id).state == JobState.SCHEDULED
-    answers = app.control.inspect(destination=["durable@localhost"], timeout=5, limit=1).scheduled()
+    answers = app.control.inspect(destination=["durable@localhost"], timeout=60, limit=1).scheduled()
     assert answers == {"durable@localhost": []}
     result.revoke()
     assert result.state == "REVOKED"
