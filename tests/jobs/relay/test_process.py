@@ -18,7 +18,8 @@ import redis
 from tests.faults.brokers import Broker
 from tests.servers import mariadb
 from tests.servers.fixtures import MariadbServer, RedisServer
-from tests.servers.processes import Process, clean_environment, frozen, python, wait_until
+from tests.servers.platform import paused
+from tests.servers.processes import Process, clean_environment, python, wait_until
 
 Start = Callable[[Process], Process]
 INSERT = (
@@ -253,7 +254,7 @@ def test_it_outlives_its_database(environment: dict[str, str], relay: Callable[.
 def test_it_goes_on_after_a_stop_and_a_continue(environment: dict[str, str], relay: Callable[..., Process]) -> None:
     process = relay(environment)
     store = Store(environment["DATABASE_URL"])
-    with frozen(process.pid):
+    with paused(process.pid, database_url=store.url):
         store.add(10, state=0)
     wait_until(lambda: length(environment) == 10, timeout=30, what="publishing")
 
