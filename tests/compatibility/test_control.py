@@ -40,7 +40,7 @@ def celery(*arguments: str, env: dict[str, str]) -> str:
 
 @pytest.fixture
 def inspect(tasks, client):
-    return client.control.inspect(destination=[NODE], timeout=5, limit=1)
+    return client.control.inspect(destination=[NODE], timeout=WAIT, limit=1)
 
 
 def test_inspect_shows_what_runs_and_what_is_delayed(tasks, inspect, notebook):
@@ -191,7 +191,7 @@ def test_multi_starts_and_stops_named_workers(client, worker_env, tmp_path):
             "-Q:multi1", "compatibility_multi", "-Q:multi2", "reports", env=worker_env,
         )  # fmt: skip
         wait_until(lambda: answering() == nodes, timeout=90, what="both workers answering")
-        queues = client.control.inspect(destination=list(nodes), timeout=5, limit=2).active_queues()
+        queues = client.control.inspect(destination=list(nodes), timeout=WAIT, limit=2).active_queues()
         assert {node: [queue["name"] for queue in found] for node, found in queues.items()} == {
             "multi1@localhost": ["compatibility_multi"],
             "multi2@localhost": ["reports"],

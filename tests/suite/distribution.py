@@ -10,7 +10,7 @@ from xdist.scheduler.loadfile import LoadFileScheduling
 
 #: Folders whose files share one set of programs, which takes longer to start than the tests take.
 TOGETHER = ("tests/compatibility/durable/",)
-FIRST_TIMEOUT = 180
+FIRST_TIMEOUT = 300
 """The default of pyproject.toml: what declares a longer one takes long and must not be begun last."""
 
 

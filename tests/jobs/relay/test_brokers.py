@@ -37,7 +37,7 @@ def test_a_broker_that_is_away_is_given_up_at_once(cut_off: Celery) -> None:
     started = time.monotonic()
     with pytest.raises(DOWN):
         broker.check()
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 5
 
 
 def test_the_courier_outlives_it_and_tells(cut_off: Celery) -> None:
