@@ -10,9 +10,10 @@ import pytest
 from django.db import connection, transaction
 from django.utils import timezone
 
-from myproject.jobs import chord_pruning, keys, prune
+from myproject.jobs import chord_pruning, keys, ledger, prune
 from myproject.jobs.models import Chord, ChordPart, ConcurrencySlot, Job, JobEvent, JobKey, SavedGroup, UniqueKey
 from myproject.jobs.relay import rows
+from myproject.jobs.statements import dialect
 from myproject.jobs.states import CLOSED, JobState
 from tests.orders.threads import in_threads
 
@@ -126,6 +127,7 @@ def test_a_place_that_nobody_has_goes_after_a_day(monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_place_tells_its_age_by_itself() -> None:
+    ledger.execute(f"{dialect().insert_new} jobs_concurrencyslot (`key`) VALUES (%s)", ["place"])
     with transaction.atomic():
         assert keys.enter("place", "job", seconds=0)
     age = timezone.now() - ConcurrencySlot.objects.get().created_at
