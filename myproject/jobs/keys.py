@@ -12,6 +12,7 @@ from myproject.jobs import ledger
 from myproject.jobs.ledger import NewJob
 from myproject.jobs.models import ConcurrencySlot, JobKey, UniqueKey
 from myproject.jobs.statements import dialect
+from myproject.jobs.states import OPEN, JobState
 
 #: The longest key that is kept as it is; a longer one keeps its beginning and gets a digest.
 LONGEST = 191
@@ -71,33 +72,29 @@ def take_unique(task: Any, job: NewJob, *, args: Any, kwargs: Any) -> str:
 
     Another transaction that takes the same key waits until this one ends, so that of two one is first. What an open
     job with that key makes of the call is the task's policy: `skip` lets it stand, `replace` cancels it if it has not
-    begun, `extend` lets it stand and moves its time to the call's.
+    begun, `extend` lets it stand and moves its time to the call's. Nobody waits for a job that is running.
     """
     key = unique_key(task, args=args, kwargs=kwargs)
     if key is None:
         return job.id
-    holder = _insert_or_read(key, job.id)
+    ledger.execute(dialect().take_key, (key, job.id))
+    ((holder,),) = ledger.fetch(f"SELECT job_id FROM jobs_uniquekey WHERE `key`=%s{dialect().lock}", (key,))
     if holder == job.id:
         return job.id
-    row = ledger.lock(holder)
-    if row is None:  # its job is closed, and the closing process died before it released the key
-        _give(key, job.id)
+    locked = ledger.lock_patiently(holder) if task.unique_policy != "skip" else None
+    row = locked or ledger.read(holder)
+    if row is None or row.state not in (*OPEN, JobState.REPLACED):
+        _give(key, job.id)  # its job is closed, and the closing process died before it released the key
         return job.id
+    if locked is None:
+        return str(holder)
     if task.unique_policy == "extend":
         ledger.postpone(holder, seconds=job.delay or 0.0)
     if task.unique_policy != "replace" or not ledger.cancel_waiting(holder, retention=task.retention):
-        return holder
+        return str(holder)
     ledger.record(holder, ledger.EventKind.CANCELLED, epoch=row.epoch, attempts=row.attempts, error="replaced")
     _give(key, job.id)
     return job.id
-
-
-def _insert_or_read(key: str, task_id: str) -> str:
-    sql = f"{dialect().insert_new} jobs_uniquekey (`key`, job_id) VALUES (%s, %s)"
-    if ledger.execute(sql, (key, task_id)) == 1:
-        return task_id
-    ((holder,),) = ledger.fetch(f"SELECT job_id FROM jobs_uniquekey WHERE `key`=%s{dialect().lock}", (key,))
-    return str(holder)
 
 
 def _give(key: str, task_id: str) -> None:
@@ -109,13 +106,18 @@ def release_unique(task_id: str) -> None:
     UniqueKey.objects.filter(job_id=task_id).delete()
 
 
+def provide(key: str) -> None:
+    """Have a row for a concurrency key, committed before a job takes its place: the next job would wait for its end."""
+    if not ledger.fetch("SELECT 1 FROM jobs_concurrencyslot WHERE `key`=%s", (key,)):
+        ledger.execute(f"{dialect().insert_new} jobs_concurrencyslot (`key`) VALUES (%s)", (key,))
+
+
 def enter(key: str, task_id: str, *, seconds: float) -> bool:
     """Take the place of the one running job of `key`: until the transaction ends, and for `seconds` in lease mode.
 
     `seconds` is 0 in transaction mode, where the row's lock is the place. False: another job has it.
     """
     sql = dialect()
-    ledger.execute(f"{sql.insert_new} jobs_concurrencyslot (`key`) VALUES (%s)", (key,))
     free = f"(job_id IS NULL OR job_id=%s OR until<{sql.now})"
     if not ledger.fetch(f"SELECT 1 FROM jobs_concurrencyslot WHERE `key`=%s AND {free}{sql.skip}", (key, task_id)):
         return False

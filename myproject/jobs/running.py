@@ -229,8 +229,9 @@ def _repeatedly(work: Callable[[], Any], *, undo: Callable[[], None], seconds: f
 
 def _run_in_transaction(task: Any, request: Any, execution: Execution, args: Any, kwargs: Any) -> _Ended:
     undo = partial(_undo, request, execution)
+    key = _provide_key(task, args, kwargs)
     try:
-        ended: _Ended = _repeatedly(partial(_transaction, task, request, execution, args, kwargs), undo=undo)
+        ended: _Ended = _repeatedly(partial(_transaction, task, request, execution, key, args, kwargs), undo=undo)
     except Retry as retry:
         asked: Any = retry  # the types that are about for it are of another version
         if asked.sig is not None:  # what `retry` wrote was undone with the body
@@ -240,15 +241,20 @@ def _run_in_transaction(task: Any, request: Any, execution: Execution, args: Any
     return ended
 
 
-def _transaction(task: Any, request: Any, execution: Execution, args: Any, kwargs: Any) -> _Ended:
+def _provide_key(task: Any, args: Any, kwargs: Any) -> str | None:
+    key = keys.concurrency_key(task, args=args, kwargs=kwargs)
+    if key:
+        keys.provide(key)
+    return key
+
+
+def _transaction(task: Any, request: Any, execution: Execution, key: str | None, args: Any, kwargs: Any) -> _Ended:
     if not ledger.close(execution.id, epoch=execution.epoch, retention=task.retention):
         raise Ignore("closed, cancelled, of another life, or running elsewhere")
     execution.state = JobState.SUCCEEDED
     hit("close.after")
-    if task.concurrency_key:
-        key = keys.concurrency_key(task, args=args, kwargs=kwargs)
-        if key and not keys.enter(key, execution.id, seconds=0):
-            raise Snooze(BUSY_PAUSE)
+    if key and not keys.enter(key, execution.id, seconds=0):
+        raise Snooze(BUSY_PAUSE)
     ended = _body(task, partial(task.run, *args, **kwargs))
     hit("body.after")
     _finish(task, request, execution, ended)
@@ -264,7 +270,7 @@ def _undo(request: Any, execution: Execution) -> None:
 
 
 def _run_with_lease(task: Any, request: Any, execution: Execution, args: Any, kwargs: Any) -> _Ended:
-    key = keys.concurrency_key(task, args=args, kwargs=kwargs)
+    key = _provide_key(task, args, kwargs)
     with transaction.atomic():
         token = ledger.claim(execution.id, epoch=execution.epoch, holder=make_holder(), lease=task.lease)
         if token is None:

@@ -23,11 +23,13 @@ class Statements:
     """The statements of one kind of server, as text that is built once."""
 
     def __init__(self, *, server: str) -> None:
+        key = "jobs_uniquekey (`key`, job_id) VALUES (%s, %s)"
         if server == "sqlite":
             self.now = "strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now')"
             self.later = "strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now', %s || ' seconds')"
             self.skip = self.lock = ""
             self.insert_new = "INSERT OR IGNORE INTO"  # and count what was not there yet
+            self.take_key = f"{self.insert_new} {key}"
             claimed = " RETURNING token"
             next_token = "token + 1"
         else:
@@ -35,6 +37,8 @@ class Statements:
             self.later = "UTC_TIMESTAMP(6) + INTERVAL %s SECOND"
             self.lock, self.skip = " FOR UPDATE", " FOR UPDATE SKIP LOCKED"
             self.insert_new = "INSERT IGNORE INTO"
+            # IGNORE would lock a key that is there for reading only, and of two who then write it one is a deadlock.
+            self.take_key = f"INSERT INTO {key} ON DUPLICATE KEY UPDATE job_id=job_id"
             claimed = ""
             next_token = "LAST_INSERT_ID(token + 1)"  # the driver hands it back with the answer: no second statement
         briefly = f"SET STATEMENT innodb_lock_wait_timeout={PATIENCE:d} FOR " if server == "mariadb" else ""

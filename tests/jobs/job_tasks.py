@@ -81,25 +81,31 @@ def asking(value: Any) -> str:
 @app.task(shared=False, name="t.skip", unique=("key",))
 def skip(key: str, text: str = "") -> None:
     """At most one open job per key; the first stands."""
-    RAN.append((key, text))
+    fail_once((key, text))
 
 
 @app.task(shared=False, name="t.replace", unique=("key",), unique_policy="replace")
 def replace(key: str, text: str = "") -> None:
     """At most one open job per key; the last stands."""
-    RAN.append((key, text))
+    fail_once((key, text))
 
 
 @app.task(shared=False, name="t.extend", unique=True, unique_policy="extend")
 def extend(key: str) -> None:
     """At most one open job per call; each call puts it off."""
-    RAN.append(key)
+    fail_once(key)
 
 
 @app.task(shared=False, name="t.one", concurrency_key=("customer",), mode="lease", on_unknown="resend")
 def one_at_a_time(customer: int) -> None:
     """One running job per customer."""
     RAN.append(customer)
+
+
+@app.task(shared=False, name="t.turn", concurrency_key=("customer",))
+def in_turn(customer: int) -> None:
+    """The same in transaction mode."""
+    fail_once(customer)
 
 
 @app.task(shared=False, name="t.best", durable=False, ignore_result=True)

@@ -1,0 +1,112 @@
+"""What waits for a row that another process has, and for how long: nobody waits for the end of a body."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import pytest
+from django.db import connections, transaction
+
+from myproject.jobs.models import Job, UniqueKey
+from myproject.jobs.states import JobState
+from tests.jobs import job_tasks
+from tests.jobs.job_tasks import RAN, extend, fail, in_turn, make_due, replace, run_again, run_open, skip
+
+pytestmark = [pytest.mark.mariadb, pytest.mark.django_db(transaction=True)]
+
+#: Seconds: less than the lock wait of a session (10 s) on a slow machine, more than that of a copy (1 s).
+SOON = 8.0
+
+
+@contextmanager
+def running(task_id: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Have the job's body run in another thread, on another connection, as long as the block does."""
+    begun, let_go = threading.Event(), threading.Event()
+
+    def body(value: object) -> None:
+        RAN.append(value)
+        begun.set()
+        assert let_go.wait(60)
+
+    def run() -> None:
+        try:
+            run_again(task_id)
+        finally:
+            connections.close_all()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(job_tasks, "fail_once", body)
+        thread = threading.Thread(target=run)
+        thread.start()
+        try:
+            assert begun.wait(60)
+            since = time.monotonic()
+            yield
+            assert time.monotonic() - since < SOON
+        finally:
+            let_go.set()
+            thread.join()
+
+
+def state(task_id: str) -> int:
+    return Job.objects.get(id=task_id).state
+
+
+@pytest.mark.parametrize("delivery", [0, 1], ids=["first message", "sent again"])
+def test_a_copy_of_a_message_gives_its_place_in_the_pool_back(monkeypatch, delivery):
+    task_id = fail.delay("once").id
+    with running(task_id, monkeypatch):
+        run_again(task_id, delivery=delivery)
+        assert state(task_id) == JobState.QUEUED
+    assert (RAN, state(task_id)) == (["once"], JobState.SUCCEEDED)
+
+
+@pytest.mark.parametrize("known", [False, True], ids=["new key", "known key"])
+def test_a_job_whose_key_is_taken_by_a_transaction_is_put_off(monkeypatch, known):
+    if known:
+        in_turn.delay(1)
+        run_open()
+        RAN.clear()
+    first, second = in_turn.delay(1).id, in_turn.delay(1).id
+    with running(first, monkeypatch):
+        run_again(second)
+        assert state(second) == JobState.SCHEDULED
+    make_due()
+    run_open()
+    assert RAN == [1, 1]
+    assert {state(first), state(second)} == {JobState.SUCCEEDED}
+
+
+@pytest.mark.parametrize("task", [skip, replace, extend], ids=["skip", "replace", "extend"])
+def test_a_call_whose_unique_job_runs_does_not_wait_for_its_end(monkeypatch, task):
+    first = task.delay("k").id
+    with running(first, monkeypatch):
+        assert task.delay("k").id == first
+    assert (len(RAN), state(first)) == (1, JobState.SUCCEEDED)
+    assert not UniqueKey.objects.exists()
+    assert task.delay("k").id != first
+
+
+@pytest.mark.parametrize("task", [skip, replace, extend], ids=["skip", "replace", "extend"])
+def test_calls_with_one_key_at_the_same_time_wait_for_each_other_and_none_fails(task):
+    """Each of them reads the key and then writes it: with shared locks in between, one of two would be a deadlock."""
+    together = threading.Barrier(4)
+
+    def call(number: int) -> str:
+        try:
+            together.wait(60)
+            with transaction.atomic():
+                return str(task.delay("k").id)
+        finally:
+            connections.close_all()
+
+    for _ in range(10):
+        with ThreadPoolExecutor(4) as pool:
+            ids = set(pool.map(call, range(4)))
+        standing = UniqueKey.objects.get().job_id
+        assert standing in ids
+        assert list(Job.objects.exclude(state=JobState.CANCELLED).values_list("id", flat=True)) == [standing]
