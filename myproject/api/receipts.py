@@ -14,6 +14,10 @@ from myproject.api.models import TaskReceipt
 from myproject.errors import NotFound
 from myproject.jobs.models import Job
 
+#: How long a receipt is kept when its job is pruned: until then its owner is told EXPIRED, later that there is none.
+KEPT_FOR = timedelta(days=90)
+#: Receipts of one statement.
+BATCH = 500
 #: State of a task that the result backend knows nothing of any more.
 EXPIRED = "EXPIRED"
 
@@ -53,3 +57,22 @@ def read_task(*, task_id: str, user: User, now: datetime) -> dict[str, Any]:
         "error": type(result.result).__name__ if state == "FAILURE" else None,
         "created_at": receipt.created_at,
     }
+
+
+def delete_old_receipts(*, now: datetime) -> int:
+    """Delete receipts older than KEPT_FOR whose jobs are gone, and return how many.
+
+    They are read by primary key, which is the order of their age; a parked job keeps its receipt.
+    """
+    deleted = last = 0
+    while found := list(
+        TaskReceipt.objects.filter(id__gt=last).order_by("id").values_list("id", "task_id", "created_at")[:BATCH]
+    ):
+        old = {task_id: receipt_id for receipt_id, task_id, created_at in found if created_at < now - KEPT_FOR}
+        for task_id in Job.objects.filter(id__in=old).values_list("id", flat=True):
+            del old[task_id]
+        deleted += TaskReceipt.objects.filter(id__in=old.values()).delete()[0]
+        last = found[-1][0]
+        if found[-1][2] >= now - KEPT_FOR:
+            break
+    return deleted

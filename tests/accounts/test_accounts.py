@@ -127,8 +127,8 @@ def test_the_nightly_clean_up_deletes_what_expired_and_nothing_else():
     now = timezone.now()
     Session.objects.create(session_key="old", session_data="", expire_date=now - timedelta(days=1))
     Session.objects.create(session_key="new", session_data="", expire_date=now + timedelta(days=1))
-    assert cleanup_sessions() == {"sessions": 1, "answers": 0}
-    assert cleanup_sessions() == {"sessions": 0, "answers": 0}
+    assert cleanup_sessions() == {"sessions": 1, "answers": 0, "receipts": 0}
+    assert cleanup_sessions() == {"sessions": 0, "answers": 0, "receipts": 0}
     assert list(Session.objects.values_list("session_key", flat=True)) == ["new"]
 
 

@@ -11,6 +11,7 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 
 from myproject.accounts.models import User
+from myproject.api import receipts
 from myproject.api.models import TaskReceipt
 from myproject.api.receipts import record_receipt
 from myproject.jobs.sending import enqueue
@@ -110,3 +111,16 @@ def test_without_a_token_nothing_is_told():
     answer = APIClient().get("/api/tasks/t1")
     assert answer.status_code == 401
     assert answer["Content-Type"] == "application/problem+json"
+
+
+def test_receipts_of_jobs_that_are_gone_go_after_three_months(anna, monkeypatch):
+    monkeypatch.setattr(receipts, "BATCH", 2)
+    for number in range(5):
+        receipt(anna, f"old {number}")
+    enqueue("myproject.accounts.tasks.cleanup_sessions", task_id="kept")
+    receipt(anna, "kept")
+    TaskReceipt.objects.update(created_at=NOW - receipts.KEPT_FOR - timedelta(minutes=1))
+    receipt(anna, "young")
+    assert receipts.delete_old_receipts(now=NOW) == 5
+    assert set(TaskReceipt.objects.values_list("task_id", flat=True)) == {"kept", "young"}
+    assert receipts.delete_old_receipts(now=NOW) == 0
