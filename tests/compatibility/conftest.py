@@ -73,7 +73,7 @@ def registered(client: Celery) -> SimpleNamespace:
 def running_worker(worker_env: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
     """A prefork worker of two processes with the tests' tasks."""
     migrate = [python(), "manage.py", "migrate", "jobs", "-v0"]  # the worker asks the rows about every id that it ends
-    subprocess.run(migrate, env=worker_env, cwd=ROOT, check=True, capture_output=True, timeout=90)
+    subprocess.run(migrate, env=worker_env, cwd=ROOT, check=True, capture_output=True, timeout=180)
     process = programs.start_worker(
         env=worker_env,
         queues=QUEUES,

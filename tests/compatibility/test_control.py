@@ -209,7 +209,7 @@ def test_flower_asks_for_its_password_and_shows_the_workers(tasks, worker_env, t
         "--basic-auth=admin:secretpassword",
     ]  # fmt: skip
     with Process(command, folder=tmp_path, name="flower", env=worker_env, cwd=ROOT) as flower:
-        flower.wait_ready(lambda: status_of(port) == 401, timeout=90)
+        flower.wait_ready(lambda: status_of(port) == 401, timeout=180)
         wait_until(lambda: status_of(port, "admin:secretpassword") == 200, timeout=WAIT, what="the dashboard")
         assert status_of(port, "admin:wrong") == 401
 

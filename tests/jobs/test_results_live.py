@@ -56,7 +56,7 @@ def scenario(
                 env=env, queues=["default"], folder=folder, app="tests.jobs.live_worker", concurrency=2
             )
         )
-        relay.wait_ready(lambda: "relay started" in relay.log(), timeout=90)
+        relay.wait_ready(lambda: "relay started" in relay.log(), timeout=180)
         yield lambda name: json.loads(run("-m", "tests.jobs.live_client", name).splitlines()[-1])
     finally:
         for process in reversed(started):

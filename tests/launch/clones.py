@@ -45,7 +45,7 @@ class Clone:
         """Start `./run` with `arguments`."""
         return Run(self, [str(argument) for argument in arguments])
 
-    def run(self, *arguments: str | Path, timeout: float = 120) -> Ended:
+    def run(self, *arguments: str | Path, timeout: float = 300) -> Ended:
         """Run `./run` with `arguments` to its end."""
         return self.start(*arguments).wait(timeout)
 
@@ -115,7 +115,7 @@ class Run:
                 start_new_session=True,
             )
 
-    def wait_for(self, check: Callable[[str], bool], *, what: str, timeout: float = 120) -> None:
+    def wait_for(self, check: Callable[[str], bool], *, what: str, timeout: float = 300) -> None:
         """Return when `check` says yes to what it has printed for people so far."""
 
         def reached_or_ended() -> bool:
@@ -128,7 +128,7 @@ class Run:
         """Send what Ctrl-C sends."""
         self._popen.send_signal(signal.SIGINT)
 
-    def wait(self, timeout: float = 120) -> Ended:
+    def wait(self, timeout: float = 300) -> Ended:
         """Wait for its end."""
         try:
             status = self._popen.wait(timeout)

@@ -19,7 +19,7 @@ from myproject.launch.places import SHIPPED_CATALOGUE, SHIPPED_ORDERS, read_json
 from tests.launch.clones import Clone, Ended
 from tests.servers.processes import MARK, ROOT
 
-pytestmark = [pytest.mark.serial, pytest.mark.slow, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.serial, pytest.mark.slow, pytest.mark.timeout(1200)]
 
 KILLED = ("worker_orders", "worker_external", "worker_default")
 CUSTOMERS = ("13777", "16923", "15358")
@@ -120,7 +120,7 @@ def replay_while_workers_are_killed(clone: Clone, orders: Path) -> Ended:
         started.wait_for(lambda printed, phase=phase: phase in printed, what=f"{phase} being waited for")  # type: ignore[misc]
         clone.kill_programs(*KILLED)
         flush_brokers(clone)
-    return started.wait(180)
+    return started.wait(300)
 
 
 def test_a_site_from_a_fresh_copy_to_nothing_left(clone: Clone, tmp_path: Path) -> None:

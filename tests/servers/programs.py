@@ -13,7 +13,7 @@ from kombu.exceptions import OperationalError
 from tests.servers.processes import Process, free_port, is_listening, python
 
 # A worker imports Django and every app: about 3 s on an idle machine, several times that when both cores are busy.
-START_TIMEOUT = 90
+START_TIMEOUT = 180
 
 
 def start_worker(

@@ -129,7 +129,7 @@ def relay(tmp_path: Path, start_process: Start) -> Callable[..., Process]:
     def start(env: dict[str, str], *options: str, name: str = "relay") -> Process:
         command = [python(), "manage.py", "relay", *options]
         found = start_process(Process(command, folder=tmp_path, name=name, env=env))
-        return found.wait_ready(lambda: "relay started" in found.log(), timeout=90)
+        return found.wait_ready(lambda: "relay started" in found.log(), timeout=180)
 
     return start
 

@@ -13,7 +13,7 @@ import pytest
 from tests.servers.fixtures import RedisServer
 from tests.servers.platform import Platform
 
-pytestmark = [pytest.mark.slow, pytest.mark.serial, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.slow, pytest.mark.serial, pytest.mark.timeout(900)]
 
 ORDERS = 8
 RULES = [

@@ -23,7 +23,7 @@ from tests.servers.platform import Platform
 from tests.servers.processes import ROOT, python, wait_until
 from tests.servers.programs import broker_url, start_web
 
-pytestmark = [pytest.mark.server, pytest.mark.serial, pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.server, pytest.mark.serial, pytest.mark.slow, pytest.mark.timeout(900)]
 
 on_sqlite = pytest.mark.parametrize("site", ["sqlite"], indirect=True)
 """For what does not depend on the database: the suite has a quarter of an hour for everything."""
@@ -235,9 +235,9 @@ def test_a_run_that_ended_early_goes_on_and_nothing_happens_twice(
     before = count_rows(site, "orders_order")
     # Without the worker that processes orders no replay reaches its end, however late the signal comes.
     with site.paused("worker_orders"), begun(site, path) as process:
-        wait_until(lambda: count_rows(site, "orders_order") >= before + 5, timeout=60, what="five orders placed")
+        wait_until(lambda: count_rows(site, "orders_order") >= before + 5, timeout=150, what="five orders placed")
         os.kill(process.pid, sign)
-        process.communicate(timeout=60)
+        process.communicate(timeout=150)
 
     assert process.returncode == (-signal.SIGKILL if sign == signal.SIGKILL else 130)
     found = read_object(replay(site, path))
@@ -257,7 +257,7 @@ def test_a_file_that_is_being_replayed_is_refused(site: Platform, tmp_path: Path
             process = stack.enter_context(begun(site, path, "--wait", "300"))
             second = replay(site, path, expect=2)
             assert process.poll() is None
-        process.communicate(timeout=120)
+        process.communicate(timeout=150)
 
     assert process.returncode == 0
     assert second.stdout == ""
@@ -298,7 +298,7 @@ def test_a_site_that_goes_away_leaves_a_run_that_names_what_is_missing(site: Pla
     path = write_sales(tmp_path / "away.csv", first=AWAY, count=40)
     with begun(site, path, "--wait", "2") as process:
         site.kill("web")
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=150)
     site.processes["web"], _ = start_web(env=site.env, folder=site.folder / "logs", port=site.web_port)
 
     assert process.returncode == 3
