@@ -21,7 +21,7 @@ from django.db import DEFAULT_DB_ALIAS, IntegrityError, connections, transaction
 from kombu.utils.json import dumps
 from kombu.utils.objects import cached_property
 
-from myproject.jobs import keys, ledger
+from myproject.jobs import keys, ledger, task_ids
 from myproject.jobs.aliases import resolve
 from myproject.jobs.controls import held
 from myproject.jobs.failpoints import hit
@@ -206,6 +206,9 @@ def write(app: Any, job: NewJob, *, args: Any, kwargs: Any, producer: Any = None
         standing = keys.take_unique(task, job, args=args, kwargs=kwargs)
         if standing != job.id:
             return standing
+    # The INSERT of an id whose job runs would wait for its end. Ids that callers choose may exist; ours are new.
+    if len(job.id) != task_ids.LENGTH and _is_known(app, job):
+        return job.id
     hold = held(app, job.task, job.queue)
     if hold is not None and job.delay is None:
         job = replace(job, delay=0.0)

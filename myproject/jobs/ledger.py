@@ -107,6 +107,16 @@ def execute(sql: str, parameters: Sequence[Any]) -> int:
         return int(cursor.rowcount)
 
 
+def _execute_briefly(sql: str, parameters: Sequence[Any]) -> int:
+    """Run a statement on one row that does not wait for long. Return 0 when another process goes on having the row."""
+    try:
+        return execute(sql, parameters)
+    except OperationalError as error:
+        if error.args and error.args[0] == LOCK_WAIT_TIMEOUT:
+            return 0
+        raise
+
+
 def fetch(sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
     """Run one query; return all its rows."""
     with connections[DEFAULT_DB_ALIAS].cursor() as cursor:
@@ -186,12 +196,7 @@ def close(task_id: str, *, epoch: int, retention: float) -> bool:
     That is also so when another process has the row for longer than a moment: a body, whose copy this message is. If
     that one dies, the row is queued as it was, and the relay sends it again.
     """
-    try:
-        return execute(dialect().close, (retention, task_id, epoch)) == 1
-    except OperationalError as error:
-        if error.args and error.args[0] == LOCK_WAIT_TIMEOUT:
-            return False
-        raise
+    return _execute_briefly(dialect().close, (retention, task_id, epoch)) == 1
 
 
 def count_start(task_id: str, *, epoch: int) -> int | None:
@@ -244,10 +249,11 @@ def snooze(
 ) -> bool:
     """Put a job back for `seconds` without using anything up.
 
-    Who claimed it (`token`) leaves `holder` behind where the outcome is unknown. Who did not leaves the row's as it is:
-    it tells of an earlier run.
+    False: it is not this message's, or another process goes on having it. Who claimed it (`token`) leaves `holder`
+    behind where the outcome is unknown. Who did not leaves the row's as it is: it tells of an earlier run.
     """
-    return execute(dialect().snooze, (seconds, token, holder, uncount, uncount, task_id, epoch, token, token)) == 1
+    values = (seconds, token, holder, uncount, uncount, task_id, epoch, token, token)
+    return _execute_briefly(dialect().snooze, values) == 1
 
 
 def rearm(job: NewJob, *, epoch: int, state: JobState, token: int = 0, meta: str | None = None) -> bool:

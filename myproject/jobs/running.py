@@ -181,6 +181,8 @@ def _adopt(task: Any, request: Any, args: Any, kwargs: Any) -> int:
     """
     info = request.delivery_info or {}
     request.job_foreign = True
+    if ledger.read(request.id) is not None:
+        return 0
     embed = {"callbacks": request.callbacks, "errbacks": request.errbacks, "chain": request.chain}
     headers = {"retries": request.retries, "group_index": request.group_index, "ignore_result": request.ignore_result}
     headers["job_foreign"] = True

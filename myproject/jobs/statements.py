@@ -41,16 +41,17 @@ class Statements:
             self.take_key = f"INSERT INTO {key} ON DUPLICATE KEY UPDATE job_id=job_id"
             claimed = ""
             next_token = "LAST_INSERT_ID(token + 1)"  # the driver hands it back with the answer: no second statement
-        briefly = f"SET STATEMENT innodb_lock_wait_timeout={PATIENCE:d} FOR " if server == "mariadb" else ""
-        self._begin(claimed=claimed, next_token=next_token, briefly=briefly)
+        # In front of a statement on one row that must not wait for as long as the session does.
+        self._briefly = f"SET STATEMENT innodb_lock_wait_timeout={PATIENCE:d} FOR " if server == "mariadb" else ""
+        self._begin(claimed=claimed, next_token=next_token)
         self._hold()
         self._end()
 
-    def _begin(self, *, claimed: str, next_token: str, briefly: str) -> None:
+    def _begin(self, *, claimed: str, next_token: str) -> None:
         """Closing in the body's transaction, counting a start, claiming."""
         now, later = self.now, self.later
         self.close = (
-            f"{briefly}UPDATE jobs_job SET state={JobState.SUCCEEDED:d}, due_at={later}, finished_at={now}"
+            f"{self._briefly}UPDATE jobs_job SET state={JobState.SUCCEEDED:d}, due_at={later}, finished_at={now}"
             f" WHERE id=%s AND epoch=%s AND state={JobState.QUEUED:d}"
         )
         self.count_start = (
@@ -73,7 +74,7 @@ class Statements:
         opened = f"(%s=0 AND state={JobState.QUEUED:d} OR state={JobState.RUNNING:d} AND token=%s)"
         # An orderly end takes back the start that was counted: only deaths stay.
         self.snooze = (
-            f"UPDATE jobs_job SET state={JobState.SCHEDULED:d}, due_at={later},"
+            f"{self._briefly}UPDATE jobs_job SET state={JobState.SCHEDULED:d}, due_at={later},"
             " holder=CASE WHEN %s=0 THEN holder ELSE %s END,"
             f" attempts=CASE WHEN attempts>%s THEN attempts-%s ELSE 0 END WHERE id=%s AND epoch=%s AND {opened}"
         )

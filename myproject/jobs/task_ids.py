@@ -8,6 +8,9 @@ from __future__ import annotations
 import os
 import time
 
+#: Characters of a UUID's text.
+LENGTH = 36
+
 _VERSION = 0x7 << 76
 _VARIANT = 0x2 << 62
 

@@ -9,12 +9,15 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
+from celery.app.trace import build_tracer
 from django.db import connections, transaction
 
+from myproject.jobs import ledger
+from myproject.jobs.local import request_of
 from myproject.jobs.models import Job, UniqueKey
 from myproject.jobs.states import JobState
 from tests.jobs import job_tasks
-from tests.jobs.job_tasks import RAN, extend, fail, in_turn, make_due, replace, run_again, run_open, skip
+from tests.jobs.job_tasks import RAN, app, extend, fail, in_turn, make_due, replace, run_again, run_open, skip
 
 pytestmark = [pytest.mark.mariadb, pytest.mark.django_db(transaction=True)]
 
@@ -62,6 +65,29 @@ def test_a_copy_of_a_message_gives_its_place_in_the_pool_back(monkeypatch, deliv
     with running(task_id, monkeypatch):
         run_again(task_id, delivery=delivery)
         assert state(task_id) == JobState.QUEUED
+    assert (RAN, state(task_id)) == (["once"], JobState.SUCCEEDED)
+
+
+def test_a_call_with_the_id_of_a_job_that_runs_does_not_wait_for_its_end(monkeypatch):
+    task_id = fail.apply_async(("once",), task_id="order-1").id
+    with running(task_id, monkeypatch):
+        assert fail.apply_async(("once",), task_id="order-1").id == task_id
+    assert (RAN, state(task_id)) == (["once"], JobState.SUCCEEDED)
+
+
+def test_a_copy_of_a_foreign_message_does_not_wait_either(monkeypatch):
+    task_id = fail.delay("once").id
+    row = ledger.read(task_id)
+    with running(task_id, monkeypatch):
+        request = {name: value for name, value in request_of(app, row).items() if name != "job_epoch"}
+        build_tracer(fail.name, fail, app=app)(task_id, ("once",), {}, request)
+    assert (RAN, state(task_id)) == (["once"], JobState.SUCCEEDED)
+
+
+def test_a_copy_that_is_put_off_does_not_wait_either(monkeypatch):
+    task_id = fail.delay("once").id
+    with running(task_id, monkeypatch):
+        assert not ledger.snooze(task_id, epoch=0, seconds=0)
     assert (RAN, state(task_id)) == (["once"], JobState.SUCCEEDED)
 
 
