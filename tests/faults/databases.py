@@ -69,24 +69,24 @@ class Mariadb:
 
     def __init__(self, *, folder: Path) -> None:
         """Describe a server with its data in `folder`; nothing runs before `start`."""
-        self.folder, self.port = folder, free_port()
+        self.folder, self.data, self.port = folder, folder / "data", free_port()
+        self.options: tuple[str, ...] = ()  # of its command line, beside those of every start
         self.url = f"mysql://root@127.0.0.1:{self.port}/{self.name}"
         self.process: Process | None = None
 
-    def start(self, *extra: str) -> None:
-        """Start the server on its data, made at the first start; `extra` are options of its command line."""
+    def start(self) -> None:
+        """Start the server on its data, made at the first start."""
         if self.is_running():
             return
         install, server = mariadb_binaries()
-        data = self.folder / "data"
         as_root = ["--user=root"] if os.geteuid() == 0 else []
-        if not data.exists():
-            self._install(install, data, as_root)
+        if not self.data.exists():
+            self._install(install, as_root)
         options = [
-            f"--datadir={data}", f"--socket={self.folder / 's'}", f"--pid-file={self.folder / 'pid'}",
+            f"--datadir={self.data}", f"--socket={self.folder / 's'}", f"--pid-file={self.folder / 'pid'}",
             f"--port={self.port}", "--bind-address=127.0.0.1", "--character-set-server=utf8mb4",
             "--max-connections=200", "--skip-log-bin", "--innodb-buffer-pool-size=64M", "--innodb-log-file-size=32M",
-            "--innodb-flush-log-at-trx-commit=1", "--performance-schema=OFF", *as_root, *extra,
+            "--innodb-flush-log-at-trx-commit=1", "--performance-schema=OFF", *as_root, *self.options,
         ]  # fmt: skip
         self.process = Process(
             [server, "--no-defaults", *options],
@@ -97,10 +97,10 @@ class Mariadb:
         self.process.wait_ready(self.answers, timeout=2 * STEP)
         self.rows(f"CREATE DATABASE IF NOT EXISTS {self.name}", database=None)
 
-    def _install(self, install: str, data: Path, as_root: Sequence[str]) -> None:
+    def _install(self, install: str, as_root: Sequence[str]) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         # The new folder stays unfinished when the installation is interrupted: it is made aside.
-        unfinished = data.with_suffix(".new")
+        unfinished = self.data.with_suffix(".new")
         done = subprocess.run(
             [
                 install, "--no-defaults", f"--datadir={unfinished}", "--auth-root-authentication-method=normal",
@@ -110,7 +110,7 @@ class Mariadb:
         )  # fmt: skip
         if done.returncode:
             raise RuntimeError(f"mariadb-install-db failed: {done.stdout + done.stderr}")
-        shutil.move(unfinished, data)
+        shutil.move(unfinished, self.data)
 
     def is_running(self) -> bool:
         """Tell whether the server's process is there."""
@@ -146,6 +146,21 @@ class Mariadb:
         """End the server as a power cut would."""
         assert self.process is not None
         self.process.kill()
+
+    @contextlib.contextmanager
+    def replaced(self, *options: str, data: Path) -> Iterator[None]:
+        """Run with more options, on empty data in the folder `data`, for the length of the block."""
+        before = self.data, self.options
+        self.kill()
+        self.data, self.options = data, options
+        try:
+            self.start()
+            yield
+        finally:
+            self.kill()
+            shutil.rmtree(data, ignore_errors=True)
+            self.data, self.options = before
+            self.start()
 
     def frozen(self) -> contextlib.AbstractContextManager[int]:
         """Keep the server from answering for the length of the block; its sockets stay open."""

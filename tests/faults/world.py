@@ -194,7 +194,10 @@ class World:
 
     def wait_for_effects(self, count: int) -> None:
         """Wait until at least so many effects stand: the load is under way."""
-        wait_until(lambda: self.effects() >= count, timeout=RECOVERY, what=f"{count} effects")
+        try:
+            wait_until(lambda: self.effects() >= count, timeout=RECOVERY, what=f"{count} effects")
+        except TimeoutError as error:
+            raise TimeoutError(f"{error}{self.what_is_open()}{self.log_ends()}") from None
 
     def effects(self) -> int:
         """Return how many effects stand, the receiver's included."""
@@ -246,8 +249,8 @@ class World:
 
     def what_is_open(self) -> str:
         """Return the open jobs and what waits in the broker, for messages."""
-        columns = "task, state, due_at, attempts, deliveries, epoch, holder"
-        rows = self.jobs(columns, "state IN (0, 1, 2) LIMIT 8") if not self.stock else []
+        columns = "created_at, task, state, due_at, attempts, deliveries, epoch, holder"
+        rows = self.jobs(columns, "state IN (0, 1, 2) ORDER BY created_at LIMIT 8") if not self.stock else []
         programs = {name: self.programs.state(name) for name in self.programs.programs}
         return "".join(f"\n  open: {row}" for row in rows) + f"\n  {self.broker.waiting()} messages, {programs}"
 
