@@ -47,7 +47,8 @@ class Broker:
             "port": self.port, "bind": "127.0.0.1", "dir": self.folder, "save": "", "appendonly": "no",
             "databases": DATABASES, "maxmemory-policy": "noeviction", "daemonize": "no", **self.options,
         }  # fmt: skip
-        command: list[str] = [binary]
+        # A file that may not become longer is an error of the write, as a full disk is, and not the end of the server.
+        command = ["sh", "-c", 'trap \'\' XFSZ; exec "$0" "$@"', binary]
         for name, value in settings.items():
             command += [f"--{name}", str(value)]
         self.process = Process(command, folder=self.folder, name=self.kind, env=clean_environment())
@@ -56,6 +57,12 @@ class Broker:
     def is_running(self) -> bool:
         """Tell whether the server's process is there."""
         return self.process is not None and self.process.is_running()
+
+    @property
+    def pid(self) -> int:
+        """The server's process."""
+        assert self.process is not None
+        return self.process.pid
 
     def answers(self) -> bool:
         """Tell whether the server answers a ping at once."""

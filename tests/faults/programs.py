@@ -73,12 +73,17 @@ class Programs:
     def start(self) -> None:
         """Start supervisord with no program running."""
         self._write()
+        # What it prints beside its log goes nowhere, as in production, where it is in the background. It reports there
+        # that a log cannot be written, and ends when that cannot be written either.
         self.process = Process(
-            [sys.executable, "-m", "supervisor.supervisord", "-n", "-c", self.folder / "supervisord.conf"],
+            [
+                "sh", "-c", 'exec "$0" "$@" >/dev/null 2>&1',
+                sys.executable, "-m", "supervisor.supervisord", "-n", "-c", self.folder / "supervisord.conf",
+            ],
             folder=self.folder,
             name="supervisord",
             env=self.env,
-        )
+        )  # fmt: skip
         self.process.wait_ready(self._answers, timeout=START)
 
     def add(self, program: Program) -> None:
