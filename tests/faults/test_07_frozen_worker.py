@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,7 @@ from tests.faults.world import World
 from tests.servers.processes import wait_until
 
 #: The long form stands still for longer than Celery's own limits, which are another matter and would end the body.
-LIMITS = {"soft_time_limit": 3600, "time_limit": 3600}
+LIMITS: dict[str, Any] = {"soft_time_limit": 3600, "time_limit": 3600}
 
 
 def owner(world: World, gate: str) -> str:
