@@ -20,6 +20,7 @@ from celery.app.task import Context
 from celery.backends import base
 from celery.exceptions import ChordError, NotRegistered, TaskRevokedError
 from celery.utils.functional import maybe_list
+from celery.worker import state as worker_state
 from django.db import DatabaseError, InterfaceError, transaction
 
 from myproject.jobs import deaths, ledger
@@ -30,7 +31,7 @@ from myproject.jobs.failpoints import hit
 from myproject.jobs.fingerprints import fingerprint, headline
 from myproject.jobs.ledger import EventKind
 from myproject.jobs.local import request_of
-from myproject.jobs.models import Job
+from myproject.jobs.models import Job, JobEvent
 from myproject.jobs.states import OPEN, JobState
 from myproject.jobs.waiting import WaitsOnRows
 
@@ -41,6 +42,9 @@ errbacks_of: Any = base._result_errbacks  # type: ignore[attr-defined]
 
 #: Seconds until a job whose task a worker did not know is offered again: each try is an error in that worker's log.
 UNKNOWN_PAUSE = 5.0
+#: The reason that a worker gives who remembers an id. It does so for hours, also when an operator has let the job run
+#: again since; a revoke of that life would stand in its row.
+REMEMBERED = "revoked"
 #: How the meta begins that the next life of a retried job was given.
 RETRYING = '{"status": "RETRY"'
 
@@ -177,6 +181,10 @@ class JobBackend(WaitsOnRows, ChordsInRows):
             epoch = request.get("job_epoch") if request is not None else None
             if row is None or row.state not in OPEN or epoch not in (None, row.epoch):
                 return
+            if request is not None and reason == REMEMBERED and _was_retried(task_id):
+                worker_state.revoked.discard(task_id)
+                ledger.snooze(task_id, epoch=row.epoch, seconds=0)  # the message is gone: the relay sends another
+                return
             of_row = Context(request_of(self.app, row))
             with self.handing_on(row.root_id or task_id):
                 super().mark_as_revoked(task_id, reason, of_row, True, state)
@@ -277,6 +285,11 @@ class JobBackend(WaitsOnRows, ChordsInRows):
             group.apply((request.id,), **options)
         else:
             group.apply_async((request.id,), **options)
+
+
+def _was_retried(task_id: str) -> bool:
+    """Tell whether an operator has let a job run again."""
+    return JobEvent.objects.filter(job_id=task_id, kind=EventKind.REPLAYED).exists()
 
 
 def _is_holder(row: ledger.Row, request: Any) -> bool:

@@ -15,12 +15,14 @@ from celery.worker.request import Request
 from django.db import InterfaceError, OperationalError, ProgrammingError
 from kombu.message import Message
 
-from myproject.jobs import ledger
+from myproject.jobs import ledger, revoking
+from myproject.jobs.actions import bulk
+from myproject.jobs.actions.retry import retry_job
 from myproject.jobs.ledger import Row
 from myproject.jobs.local import request_of, run_row
 from myproject.jobs.models import Job, JobEvent
 from myproject.jobs.states import JobState
-from tests.jobs.job_tasks import RAN, app, best_effort, fail
+from tests.jobs.job_tasks import RAN, app, best_effort, fail, make_due
 
 pytestmark = pytest.mark.django_db(transaction=True)  # the connection is dropped on the way
 
@@ -33,7 +35,9 @@ AWAY = (
 
 
 @pytest.fixture(autouse=True)
-def forgetful_worker() -> Any:
+def forgetful_worker(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """No worker is told anything here, and what this one remembers ends with the test."""
+    monkeypatch.setattr(revoking.StockControl, "broadcast", lambda *_, **__: None)
     yield
     worker_state.revoked.clear()
 
@@ -53,11 +57,11 @@ def break_reads(monkeypatch: pytest.MonkeyPatch, error: Exception, *, times: int
     return asked
 
 
-def received(task_id: str, *, expires: datetime) -> Request:
+def received(task_id: str, *, expires: datetime | None = None) -> Request:
     """Return what a worker makes of the message of a job."""
     row = ledger.read(task_id)
     assert row is not None
-    headers = {**request_of(app, row), "expires": expires.isoformat(), "lang": "py"}
+    headers = {**request_of(app, row), "expires": expires and expires.isoformat(), "lang": "py"}
     info = {"delivery_tag": "1", "exchange": "", "routing_key": "default"}
     message = Message(
         body=row.body, content_type="application/json", content_encoding="utf-8", headers=headers, delivery_info=info,
@@ -85,6 +89,26 @@ def test_an_expired_message_ends_no_worker_and_its_job_ends_revoked(
     assert received(result.id, expires=expires).revoked()
     assert (Job.objects.get().state, result.state) == (JobState.CANCELLED, states.REVOKED)
     assert RAN == []
+
+
+def test_what_a_worker_remembers_does_not_revoke_a_job_that_an_operator_retried(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(bulk, "main_app", app)
+    result = fail.delay("x")
+    assert received(result.id, expires=datetime.now(UTC) - timedelta(seconds=1)).revoked()
+    assert result.id in worker_state.revoked
+    retry_job(task_id=result.id, actor="tester")
+
+    make_due()
+    assert received(result.id).revoked()  # this worker has not heard of it
+    assert (Job.objects.get().state, Job.objects.get().epoch) == (JobState.SCHEDULED, 1)
+    make_due()
+    assert not received(result.id).revoked()
+
+    make_due()
+    result.revoke()
+    assert Job.objects.get().state == JobState.CANCELLED
 
 
 def test_a_connection_that_died_of_old_age_is_opened_again(monkeypatch: pytest.MonkeyPatch) -> None:
