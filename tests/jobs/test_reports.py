@@ -87,7 +87,8 @@ def test_an_expired_message_ends_no_worker_and_its_job_ends_revoked(
     assert Job.objects.get().state == JobState.QUEUED  # the relay sends it again
 
     assert received(result.id, expires=expires).revoked()
-    assert (Job.objects.get().state, result.state) == (JobState.CANCELLED, states.REVOKED)
+    assert Job.objects.get().state == JobState.CANCELLED
+    assert str(result.state) == states.REVOKED
     assert RAN == []
 
 
@@ -132,7 +133,8 @@ def test_a_best_effort_task_asks_no_row(monkeypatch: pytest.MonkeyPatch) -> None
     request = Context(id="best", task=best_effort.name, delivery_info={})
     app.backend.mark_as_revoked("best", "expired", request)
     assert asked == []
-    assert app.backend.delegate.get_state("best") == states.REVOKED
+    backend: Any = app.backend
+    assert backend.delegate.get_state("best") == states.REVOKED
 
 
 def test_the_reason_of_a_retry_may_be_lost(monkeypatch: pytest.MonkeyPatch) -> None:
