@@ -8,7 +8,7 @@ import uuid
 from functools import partial
 from pathlib import Path
 
-from myproject.jobs.relay.decisions import WINDOW
+from myproject.jobs.relay.decisions import LOST_TRICKLE, WINDOW
 from tests.faults.budgets import RECOVERY, rounds
 from tests.faults.world import World
 from tests.servers.processes import wait_until
@@ -52,6 +52,7 @@ def test_a_herd_is_driven_slowly_and_lets_others_pass(world: World) -> None:
     wait_until(lambda: herd(world) > 50, timeout=RECOVERY, what="the first of the herd")
     # New work of another queue and of the herd's own runs, long before the herd is through
     took = []
+    full_since = time.monotonic()
     for number in range(rounds(quick=3, long=30)):
         began = time.monotonic()
         world.producer.call("record", f"new-{number}-a", f"new-{number}-b")
@@ -59,7 +60,10 @@ def test_a_herd_is_driven_slowly_and_lets_others_pass(world: World) -> None:
         wait_until(partial(is_done, world, f"new-{number}-%"), timeout=RECOVERY, what="new work being done")
         took.append(time.monotonic() - began)
         with world.broker.client() as client:
-            assert client.llen("orders") < OVERSHOOT * WINDOW
+            # Beyond its window the relay adds the trickle that lost jobs get behind the work of others
+            rows, seconds = LOST_TRICKLE
+            trickle = rows / seconds * (time.monotonic() - full_since)
+            assert client.llen("orders") < OVERSHOOT * WINDOW + trickle
     left = int(world.jobs("COUNT(*)", "state = 1 AND queue = 'orders'")[0][0])
     print(f"new work took {max(took):.1f} s at most beside {left} ready jobs; the herd had {herd(world)} effects")
     assert left > 0
