@@ -101,12 +101,13 @@ DATABASE_URL = read(
     "str", "DATABASE_URL", f"sqlite:///{STATE_DIR / 'db.sqlite3'}", allowed="sqlite:/// or mysql://", secret=True
 )
 # Seconds. A server that hangs keeps its sockets open, and the driver would wait for ever. What it gives up on is error
-# 2013 or 2002: trouble of the database, which costs a job no attempt and a request an answer of 503 or 500.
+# 2013 or 2002: trouble of the database, which costs a job no attempt; a request is answered with 503.
 LOCK_WAIT = 10  # innodb_lock_wait_timeout: the longest that a statement of ours waits legitimately
 # A connection is one round trip, a login three: 5 s is a thousand times that, and half of what a proxy waits.
 DATABASE_CONNECT_TIMEOUT = read_between("DATABASE_CONNECT_TIMEOUT", 5, low=1, high=60, what="a number of seconds")
 # For one answer. Nothing of ours computes for longer than a few seconds; 60 s leaves room for the lock wait and for a
 # slow disk. The web has 20 s (`wsgi.py`): nobody waits longer for a page. A migration has a day (`manage.py`).
+# MariaDB's client library, which we build against, gives up after this time; MySQL's own after three times as long.
 DATABASE_READ_TIMEOUT = read_between(
     "DATABASE_READ_TIMEOUT", 60, low=LOCK_WAIT + 1, high=86_400, what="a number of seconds"
 )
