@@ -28,6 +28,7 @@ NAMES = {
     "claim.before": "a lease-mode job is about to be claimed",
     "claim.after": "the claim is committed, the body has not begun",
     "release.before": "the body of a lease-mode job has ended, the row is not closed",
+    "release.before_commit": "result and continuations of a lease-mode job are written, the transaction is open",
     "release.after": "the lease-mode job is closed and committed",
     "rearm.before": "a job asked for its retry, its next life is not written",
     "rearm.after": "the next life is written and committed",

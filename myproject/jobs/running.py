@@ -295,6 +295,7 @@ def _run_with_lease(task: Any, request: Any, execution: Execution, args: Any, kw
             raise Ignore("its lease ended while it ran; the outcome is another process's to write")
         execution.state = JobState.SUCCEEDED
         _finish(task, request, execution, ended)
+        hit("release.before_commit")
 
     def undo() -> None:
         execution.state, request._children = JobState.RUNNING, list(children)

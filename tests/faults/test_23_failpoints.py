@@ -31,7 +31,7 @@ STEPS: tuple[tuple[Place, ...], ...] = (
     (Place("worker", "rearm.before", "again"), Place("site", "insert.before", "announce")),
     (Place("worker", "rearm.after", "again"), Place("site", "insert.after", "announce")),
     (Place("worker", "fail.before", "poison"), Place("site", "publish.after", "announce")),
-    (Place("worker", "fail.after", "poison"),),
+    (Place("worker", "fail.after", "poison"), Place("worker", "release.before_commit", "charge")),
     (Place("worker", "chord.counted", "chord"),),
     (Place("worker", "chord.fired", "chord"),),
     (Place("worker", "start.counted", "killed"),),

@@ -8,10 +8,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.contrib.auth.models import Group
-from django.db import DEFAULT_DB_ALIAS, connections
+from django.db import DEFAULT_DB_ALIAS, OperationalError, connections
 
 from myproject.celery import PlatformCelery
-from myproject.errors import RetryableError
+from myproject.errors import OutageError, RetryableError
 from myproject.jobs.errors import Snooze
 from myproject.jobs.ledger import Row
 from myproject.jobs.publishing import Hint
@@ -25,6 +25,13 @@ app.conf.update(task_default_queue="default", result_backend="cache+memory://", 
 
 class Killed(BaseException):
     """Stands for the end of a process: nothing of the platform catches it, every transaction is rolled back."""
+
+
+class Trouble(OperationalError):
+    """Stands for what a database says whose connection is lost: the platform handles it."""
+
+    def __init__(self, where: str) -> None:
+        super().__init__(2013, f"Lost connection at {where}")
 
 
 @dataclass(kw_only=True)
@@ -51,6 +58,7 @@ class Outside:
     def __init__(self) -> None:
         self.scripts: list[Script] = []
         self.calls: list[Call] = []
+        self.away = False  # nobody answers questions
         self.ended: Callable[[], None] = lambda: None
 
     def applied(self, key: str, epoch: int) -> int:
@@ -62,7 +70,9 @@ outside = Outside()
 
 
 def look_up(key: str) -> LookupResult:
-    """Say whether the receiver knows the key."""
+    """Say whether the receiver knows the key, unless it is away."""
+    if outside.away:
+        raise OutageError("away")
     return LookupResult(done=any(call.key == key for call in outside.calls))
 
 
@@ -124,6 +134,16 @@ def park(key: str) -> Any:
 
 
 TASKS = (write, resend, lookup, park)
+
+WORKER_POINTS = (
+    "start.counted", "close.after", "body.after", "finish.before_commit", "finish.after_commit", "claim.before",
+    "claim.after", "release.before", "release.before_commit", "release.after", "rearm.before", "rearm.after",
+    "fail.before", "fail.after",
+)  # fmt: skip
+RELAY_POINTS = ("relay.selected", "relay.marked", "relay.published")
+#: What happens elsewhere while a lease-mode body runs.
+MEANWHILE = ("time", "expire", "relay", "deliver", "time", "expire", "revoke")
+ELSEWHERE = ("time", "time", "expire", "relay", "relay", "flush")
 
 STATE_COLUMNS = "state, epoch, token, attempts, holder, finished_at, meta, error"
 

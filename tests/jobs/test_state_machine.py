@@ -2,14 +2,14 @@
 
 Real rows, the real code of worker, relay, backend and operators, on SQLite; only processes and messages are played. A
 message once published may be delivered at any later time, any number of times, or never. A kill is an exception that
-nothing catches, thrown at a failpoint or in the body. While a lease-mode body runs, anything may happen elsewhere: so
-it becomes a zombie. The database's clock stands still until the machine moves it: what was found is found again.
+nothing catches, thrown at a failpoint or in the body; trouble of the database is one that the platform handles. While a
+lease-mode body runs, anything may happen elsewhere: so it becomes a zombie. The database's clock stands still until the
+machine moves it: what was found is found again.
 """
 
 from __future__ import annotations
 
 import os
-import types
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -19,7 +19,7 @@ import pytest
 from celery.app.task import Context
 from celery.exceptions import WorkerLostError
 from django.contrib.auth.models import Group
-from django.db import DEFAULT_DB_ALIAS, connections, transaction
+from django.db import transaction
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -29,10 +29,10 @@ from hypothesis.stateful import (
     precondition,
     rule,
     run_state_machine_as_test,
-)
+)  # fmt: skip
 
 from myproject.errors import Conflict
-from myproject.jobs import controls, deaths, failpoints, ledger, on_commit, running
+from myproject.jobs import deaths, failpoints, ledger, on_commit, running
 from myproject.jobs.actions.discard import discard_job
 from myproject.jobs.actions.retry import retry_job
 from myproject.jobs.ledger import Row
@@ -41,9 +41,24 @@ from myproject.jobs.models import Job, JobEvent
 from myproject.jobs.publishing import BrokerUnavailable, Hint
 from myproject.jobs.relay import courier, leases
 from myproject.jobs.running import current_job
-from myproject.jobs.statements import dialect
 from myproject.jobs.states import JobState
-from tests.jobs.life_tasks import TASKS, Clock, Killed, NoBroker, Script, app, outside, row_of, snapshot
+from tests.jobs.life_stage import set_stage
+from tests.jobs.life_tasks import (
+    ELSEWHERE,
+    MEANWHILE,
+    RELAY_POINTS,
+    TASKS,
+    WORKER_POINTS,
+    Clock,
+    Killed,
+    NoBroker,
+    Script,
+    Trouble,
+    app,
+    outside,
+    row_of,
+    snapshot,
+)  # fmt: skip
 
 pytestmark = [pytest.mark.slow, pytest.mark.sqlite]
 
@@ -54,15 +69,8 @@ LONG = os.environ.get("FAULTS_LONG") == "1"
 #: found when it was put in; the examples take 15 s.
 EXAMPLES, STEPS = (2_000, 60) if LONG else (80, 30)
 
-WORKER_POINTS = (
-    "start.counted", "close.after", "body.after", "finish.before_commit", "finish.after_commit", "claim.before",
-    "claim.after", "release.before", "release.after", "rearm.before", "rearm.after", "fail.before", "fail.after",
-)  # fmt: skip
-RELAY_POINTS = ("relay.selected", "relay.marked", "relay.published")
-#: What happens elsewhere while a lease-mode body runs.
-MEANWHILE = ("time", "expire", "relay", "deliver", "time", "expire", "revoke")
-ELSEWHERE = ("time", "time", "expire", "relay", "relay", "flush")
 NAMES = st.sampled_from([task.name for task in TASKS])
+POINTS = st.builds("{}:{}".format, st.sampled_from(WORKER_POINTS), st.sampled_from(["kill", "raise"]))
 
 
 class Life(RuleBasedStateMachine):
@@ -114,17 +122,18 @@ class Life(RuleBasedStateMachine):
         if (row.state, row.token, row.epoch) != (JobState.RUNNING, execution.token, execution.epoch):
             self.fenced.append((execution.id, snapshot(execution.id)))
 
-    def _deliver(self, hint: Hint, *, script: Script, point: str | None, witnessed: bool) -> None:
+    def _deliver(self, hint: Hint, *, script: Script, point: str = "", witnessed: bool = False) -> None:
         row = row_of(hint)
         self.processes.append(f"process {self.count}")
         self.count += 1
         outside.scripts.append(script)
         count = len(outside.scripts)
         fenced, self.fenced = self.fenced, []
-        failpoints.arm(f"{point}:kill" if point else "")
+        failpoints.arm(point)
+        killed = False
         try:
-            run_row(app, row, delivery=hint.delivery)
-            killed = False
+            with suppress(Trouble):  # Celery's tracer logs it, and the row is as it was
+                run_row(app, row, delivery=hint.delivery)
         except Killed:
             killed = True
         failpoints.arm("")
@@ -166,7 +175,7 @@ class Life(RuleBasedStateMachine):
                 elif len(self.processes) < 3:
                     found = [hint for hint in self.messages if hint.id == task_id]
                     if found:
-                        self._deliver(found[-1], script=Script(), point=None, witnessed=False)
+                        self._deliver(found[-1], script=Script())
 
         return play
 
@@ -222,12 +231,13 @@ class Life(RuleBasedStateMachine):
         ending=st.sampled_from(["ok", "ok", "error", "snooze", "retry", "kill"]),
         before=st.lists(st.sampled_from(MEANWHILE), max_size=4),
         after=st.lists(st.sampled_from(MEANWHILE), max_size=4),
-        point=st.one_of(st.none(), st.none(), st.sampled_from(WORKER_POINTS)),
+        point=st.one_of(st.just(""), POINTS),
         witnessed=st.booleans(),
+        away=st.sampled_from([False, False, True]),
     )
     def deliver(
-        self, pick: int, keep: bool, ending: str, before: list[str], after: list[str], point: str | None,
-        witnessed: bool,
+        self, pick: int, keep: bool, ending: str, before: list[str], after: list[str], point: str, witnessed: bool,
+        away: bool,
     ) -> None:  # fmt: skip
         """A worker gets a message: the newest or an old one, for the first time or again."""
         hint = self.messages[-1 - pick % len(self.messages)]
@@ -238,7 +248,9 @@ class Life(RuleBasedStateMachine):
         if self.promised.get(hint.id) == "life.park":
             self.may_park.add(hint.id)
         script = Script(ending=ending, before=self._meanwhile(before, hint.id), after=self._meanwhile(after, hint.id))
+        outside.away = away
         self._deliver(hint, script=script, point=point, witnessed=witnessed)
+        outside.away = False
 
     @rule(
         events=st.lists(st.sampled_from((*ELSEWHERE, *RELAY_POINTS)), min_size=1, max_size=6),
@@ -265,12 +277,12 @@ class Life(RuleBasedStateMachine):
         pick=st.sampled_from([0, 0, 1, 2]),
         ending=st.sampled_from(["ok", "kill", "error", "snooze", "retry"]),
         before=st.sampled_from([["time", "expire"], ["time", "expire", "relay", "deliver"], []]),
-        point=st.one_of(st.none(), st.sampled_from(WORKER_POINTS)),
+        point=st.one_of(st.just(""), POINTS),
         witnessed=st.booleans(),
     )
     def die(self, pick: int, ending: str, before: list[str], point: str, witnessed: bool) -> None:
         """A worker dies over a recent message, maybe as a zombie."""
-        self.deliver(pick, True, ending, before, [], point, witnessed)
+        self.deliver(pick, True, ending, before, [], point, witnessed, False)
 
     @precondition(lambda self: len(self.closed) < len(self.promised))
     @rule()
@@ -357,7 +369,7 @@ class Life(RuleBasedStateMachine):
             self._expire()
             self._relay()
             for hint in list(self.messages):
-                self._deliver(hint, script=Script(), point=None, witnessed=False)
+                self._deliver(hint, script=Script())
         assert list(Job.objects.filter(state__in=(0, 1, 2)).values("task", "state", "epoch", "attempts")) == []
         self.a_life_has_one_effect()
         self.success_has_its_effect()
@@ -367,24 +379,7 @@ class Life(RuleBasedStateMachine):
 @pytest.fixture
 def played(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Let a kill be an exception, a process one that runs one job at a time, and messages be the machine's."""
-
-    def kill(*_: Any) -> None:
-        raise Killed
-
-    monkeypatch.setattr(failpoints, "os", types.SimpleNamespace(kill=kill, getpid=os.getpid))
-    monkeypatch.setenv("JOBS_ALONE", "1")
-    for name, value in dict(vars(dialect())).items():
-        monkeypatch.setattr(dialect(), name, value.replace("'now'", "played_now()"))
-    controls.forget()
-    ledger._insert_text.cache_clear()
-    connections[DEFAULT_DB_ALIAS].ensure_connection()
-    connections[DEFAULT_DB_ALIAS].connection.create_function("played_now", 0, Clock.text)
-    # The machine sets its own; here they are noted, to be put back.
-    for module, name in (
-        (on_commit, "publish"), (courier, "publish"), (running, "make_holder"), (deaths, "may_live"),
-        (leases, "is_dead"), (deaths, "BE_GONE"),
-    ):  # fmt: skip
-        monkeypatch.setattr(module, name, getattr(module, name))
+    set_stage(monkeypatch)
     yield
     failpoints.arm("")
     ledger._insert_text.cache_clear()
