@@ -19,7 +19,8 @@ from tests.faults.world import World
 from tests.servers.processes import wait_until
 
 BROKER = "valkey"
-SIZE = 1_000_000
+#: A disk that the broker's log of one test does not fill by itself.
+SIZE = 30_000_000
 #: Bytes that a file may have under the quota: fewer than the logs have, and enough for a semaphore, a file as well.
 QUOTA = 4096
 SECONDS = 10.0 if LONG else 1.5
@@ -47,7 +48,7 @@ def quota(world: World) -> Iterator[Callable[[], Harm]]:
 
 @contextlib.contextmanager
 def small_disk(world: World) -> Iterator[Callable[[], Harm]]:
-    """The broker's log on a disk of a megabyte."""
+    """The broker's log on a small disk of its own."""
     with mounted(world.folder / "disk", size=SIZE) as disk:
         world.broker.start(dir=str(disk), **LOGGED)
 
@@ -108,7 +109,8 @@ def test_a_broker_whose_disk_is_full_costs_no_request_and_no_job(world: World, d
 
 
 def test_programs_whose_logs_cannot_be_written_go_on(world: World) -> None:
-    load = world.load(count=10**6, pause=0.02, kinds={"record": 3, "charge": 1})
+    # Bodies that write no file: a worker that starts meanwhile has the same quota
+    load = world.load(count=10**6, pause=0.02, kinds={"record": 3, "slow": 1})
     world.wait_for_effects(5)
     log = world.programs.log_file("worker_a")
     assert world.programs.process is not None
