@@ -31,8 +31,11 @@ class PermanentError(Exception):
 
 
 def notebook() -> redis.Redis:
-    """Return the client of the database where tasks write what happened; the tests read it there."""
-    return redis.Redis.from_url(os.environ["TESTS_NOTEBOOK_URL"], decode_responses=True)
+    """Return the client of the database where tasks write what happened; the tests read it there.
+
+    Some wait there to be let go, for longer than the 5 s of redis-py.
+    """
+    return redis.Redis.from_url(os.environ["TESTS_NOTEBOOK_URL"], decode_responses=True, socket_timeout=None)
 
 
 def write(key: str | None, what: str) -> int:

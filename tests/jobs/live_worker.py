@@ -20,8 +20,8 @@ LONGEST_HOLD = 60
 
 
 def gate() -> Any:
-    """Return the Redis at which tasks say that they have begun, and wait to be let go."""
-    return redis.Redis.from_url(os.environ["TESTS_GATE_URL"], decode_responses=True)
+    """Return the Redis at which tasks say that they have begun, and wait to be let go: longer than redis-py does."""
+    return redis.Redis.from_url(os.environ["TESTS_GATE_URL"], decode_responses=True, socket_timeout=None)
 
 
 def hold(key: str) -> None:

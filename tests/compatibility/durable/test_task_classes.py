@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from itertools import pairwise
 
 import pytest
 from celery import chain, signals
@@ -16,6 +17,11 @@ from tests.servers.processes import wait_until
 
 WAIT = 60
 IN_JOB = "body in the transaction, in the job"
+
+
+def without_put_back(written: list[str]) -> list[str]:
+    """Leave out the starts of a job that a busy database put back before its body had begun."""
+    return [line for line, following in pairwise([*written, ""]) if (line, following) != ("before_start",) * 2]
 
 
 @pytest.mark.parametrize(
@@ -35,7 +41,8 @@ IN_JOB = "body in the transaction, in the job"
 def test_hooks_of_a_task_class_run_once_and_after_the_commit(tasks, notes, how, hooks):
     """Stock Celery has no transaction; here the body's is over when `on_success` is called."""
     result = tasks.monitored.delay(how)
-    written = notes(result.id, expect=len(hooks) + 1)
+    wait_until(lambda: notes(result.id)[-1:] == hooks[-1:], timeout=WAIT, what=hooks[-1])
+    written = without_put_back(notes(result.id))
 
     assert sorted(written) == sorted(["before_start", *hooks])
     assert written[:2] == ["before_start", IN_JOB]
