@@ -19,7 +19,7 @@ import structlog
 from billiard.einfo import ExceptionInfo
 from celery.app.task import Context
 from celery.exceptions import WorkerLostError
-from django.db import DatabaseError, connections, transaction
+from django.db import DatabaseError, InterfaceError, connections, transaction
 
 from myproject.jobs import ledger
 from myproject.jobs.errors import JobKilled, OutcomeUnknown
@@ -64,7 +64,7 @@ def witnessed(app: Any, task_id: str, request: Any, error: BaseException) -> Non
 def _witness(app: Any, task_id: str, request: Any, error: BaseException) -> None:
     try:
         count_seen(app, task_id, request, error)
-    except DatabaseError as trouble:  # the relay finds the row, and the next death is seen again
+    except (DatabaseError, InterfaceError) as trouble:  # the relay finds the row, and the next death is seen again
         logger.warning("a death was not counted", task_id=task_id, error=type(trouble).__name__)
     finally:
         connections.close_all()
@@ -138,5 +138,5 @@ def run_alone(task: Any, request: Any, execution: Any) -> None:
     except subprocess.TimeoutExpired:
         error = TimeoutError(f"its own process was killed after {limit} s")
     request.job_delivery = max(1, request.get("job_delivery") or 0)  # its start was counted
-    with suppress(DatabaseError):  # the relay finds the row, and the next try sees it die again
+    with suppress(DatabaseError, InterfaceError):  # the relay finds the row, and the next try sees it die again
         count_seen(task.app, execution.id, request, error)
