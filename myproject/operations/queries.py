@@ -11,7 +11,7 @@ from typing import Any
 import structlog
 from celery import Celery
 from django.core.cache import cache
-from django.db import DatabaseError, connection
+from django.db import Error, connection
 from django_celery_beat.models import PeriodicTask
 from kombu import Connection
 from kombu.exceptions import OperationalError
@@ -119,7 +119,7 @@ def schedules() -> list[PeriodicTask] | None:
     try:
         rows = PeriodicTask.objects.filter(enabled=True).exclude(name="celery.backend_cleanup")
         return list(rows.order_by("name"))
-    except DatabaseError as error:
+    except Error as error:
         logger.warning("schedules are unknown", error=type(error).__name__)
         return None
 
@@ -128,7 +128,7 @@ def relay_states() -> list[RelayState] | None:
     """Return the relays that reported lately; None when the database cannot be asked."""
     try:
         return relays()
-    except DatabaseError as error:
+    except Error as error:
         logger.warning("relays are unknown", error=type(error).__name__)
         return None
 
@@ -144,7 +144,7 @@ def health(*, now: datetime) -> dict[str, Any]:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
         checks["database"] = "ok"
-    except DatabaseError as error:
+    except Error as error:
         checks["database"] = type(error).__name__
     try:
         with app.connection_for_write() as link:
