@@ -11,15 +11,37 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from celery import Celery
 from celery.fixups.django import DjangoFixup, DjangoWorkerFixup  # type: ignore[attr-defined]
-from django.db import connections
+from django.db import DEFAULT_DB_ALIAS, connections
 
 #: Seconds for which a connection that was found usable is not probed again before a body that is one transaction: a
 #: probe is a round trip, 5 % of a short task, and such a body is begun anew when the connection turns out to be dead.
 TRUSTED = 1.0
+
+
+#: Held by a thread that uses SQLite beside the thread that forks, and by a fork.
+_forking = threading.Lock()
+os.register_at_fork(before=_forking.acquire, after_in_parent=_forking.release, after_in_child=_forking.release)
+
+
+@contextmanager
+def undisturbed_by_forks() -> Iterator[None]:
+    """Keep this process from forking while the block uses SQLite, in a thread beside the one that forks.
+
+    SQLite remembers in the process's memory which locks the process has. A child that is born meanwhile inherits the
+    memory and not the locks: it believes for the rest of its life that the database is locked. Other servers know
+    their clients by connection, and nothing waits.
+    """
+    if connections[DEFAULT_DB_ALIAS].vendor != "sqlite":
+        yield
+        return
+    with _forking:
+        yield
 
 
 def renew_connections() -> None:

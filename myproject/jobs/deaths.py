@@ -22,6 +22,7 @@ from celery.exceptions import WorkerLostError
 from django.db import DatabaseError, InterfaceError, connections, transaction
 
 from myproject.jobs import ledger
+from myproject.jobs.database import undisturbed_by_forks
 from myproject.jobs.errors import JobKilled, OutcomeUnknown
 from myproject.jobs.holders import may_live
 from myproject.jobs.ledger import EventKind, Row
@@ -67,7 +68,8 @@ def _witness(app: Any, task_id: str, request: Any, error: BaseException) -> None
     except (DatabaseError, InterfaceError) as trouble:  # the relay finds the row, and the next death is seen again
         logger.warning("a death was not counted", task_id=task_id, error=type(trouble).__name__)
     finally:
-        connections.close_all()
+        with undisturbed_by_forks():
+            connections.close_all()
 
 
 def count_seen(app: Any, task_id: str, request: Any, error: BaseException) -> None:
@@ -83,7 +85,7 @@ def count_seen(app: Any, task_id: str, request: Any, error: BaseException) -> No
 
 def _count_if_gone(app: Any, task_id: str, request: Any, error: BaseException) -> bool:
     """Count the death; False when the job's holder may still be at work."""
-    with transaction.atomic():
+    with undisturbed_by_forks(), transaction.atomic():
         row = ledger.lock_patiently(task_id, patience=LET_GO)
         if row is None or row.state not in (JobState.QUEUED, JobState.RUNNING):
             return True
