@@ -20,9 +20,12 @@ BLOCK, ROUNDS_EACH = 60, 8
 LATER = 3600.0
 
 
-def run_block(*, close: bool, count: int) -> float:
-    """Take `count` payments, with the job's close first or without; return the microseconds of the middle one."""
-    from django.db import transaction
+def run_block(*, first: str, count: int) -> float:
+    """Take `count` payments; return the microseconds of the middle one.
+
+    `first` is what the transaction begins with: "close" of the job's row, "nothing", or "floor", an empty question.
+    """
+    from django.db import connection, transaction
 
     from myproject.jobs import ledger
     from tests.benchmarks import loading, work
@@ -35,30 +38,32 @@ def run_block(*, close: bool, count: int) -> float:
     for task_id, order_id in zip(ids, orders, strict=True):
         begin = time.perf_counter()
         with transaction.atomic():
-            if close and not ledger.close(task_id, epoch=0, retention=86_400):
+            if first == "close" and not ledger.close(task_id, epoch=0, retention=86_400):
                 raise AssertionError("the job was not open")
+            if first == "floor":
+                with connection.cursor() as cursor:
+                    cursor.execute("SELECT 1")
             work.take_payment(order_id)
         times.append(time.perf_counter() - begin)
     return statistics.median(times) * 1e6
 
 
 def measure(stand: Stand, *, database_url: str, rounds: int) -> list[Line]:
-    """Return the line of the row close."""
+    """Return the line of the row close, and of what any further exchange with the server costs."""
     with measurer("ours", env=stand.ours(database_url), folder=stand.folder / "logs") as ours:
         ours.call("work:create_tables")
 
-        def block(close: bool) -> float:
-            return float(ours.call("closing:run_block", close=close, count=BLOCK))
+        def block(first: str) -> float:
+            return float(ours.call("closing:run_block", first=first, count=BLOCK))
 
-        arms = {"with": partial(block, True), "without": partial(block, False)}
+        arms = {first: partial(block, first) for first in ("close", "nothing", "floor")}
         for arm in arms.values():
             arm()
         found = Rounds(count=rounds * ROUNDS_EACH)
         for _ in found.run(arms):
             pass
-    target = Target(1.15)
+    without = found.samples("nothing", "us")
     return [
-        Line(
-            "payment with the row close / without", found.samples("with", "us"), found.samples("without", "us"), target
-        )
+        Line("payment with the row close / without", found.samples("close", "us"), without, Target(1.15)),
+        Line("(payment with an empty SELECT / without)", found.samples("floor", "us"), without),
     ]

@@ -57,6 +57,8 @@ _broker = redis.Redis.from_url(os.environ["REDIS_URL"])
 
 def sender(publish: str) -> tuple[Callable[[int], Any], Callable[[], None]]:
     """Return how to send for an order, and how to wait until all is sent."""
+    if publish == "floor":
+        return work.write_outbox, on_commit.flush
     on_commit._in_thread = publish == "web"
     return touch.delay, on_commit.flush
 

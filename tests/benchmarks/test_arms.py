@@ -47,6 +47,12 @@ def test_transactions(ours: Measurer, publish: str, jobs: int, raw: bool) -> Non
     assert ours.call("loading:count_jobs", states=[1]) == 3 * jobs
 
 
+def test_the_floor_of_a_transaction(ours: Measurer) -> None:
+    ours.call("loading:forget_jobs")
+    assert ours.call("transactions:run_block", side="ours", publish="floor", jobs=2, count=3) > 0
+    assert ours.call("loading:count_jobs", states=[1]) == 0
+
+
 def test_stock_transactions(stock: Measurer) -> None:
     assert stock.call("transactions:run_block", side="stock", publish="inline", jobs=2, count=3) > 0
     with pytest.raises(MeasuringFailed, match="publishes in the caller's thread"):
@@ -55,9 +61,9 @@ def test_stock_transactions(stock: Measurer) -> None:
 
 def test_closing(ours: Measurer) -> None:
     ours.call("loading:forget_jobs")
-    assert ours.call("closing:run_block", close=True, count=3) > 0
-    assert ours.call("closing:run_block", close=False, count=3) > 0
-    assert ours.call("loading:count_jobs", states=[1]) == 3
+    for first in ("close", "nothing", "floor"):
+        assert ours.call("closing:run_block", first=first, count=3) > 0
+    assert ours.call("loading:count_jobs", states=[1]) == 6
     assert ours.call("loading:count_jobs", states=[3]) == 3
 
 

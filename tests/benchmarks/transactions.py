@@ -29,9 +29,9 @@ def run_block(*, side: str, publish: str, jobs: int, count: int, raw: bool = Fal
     """Run `count` order transactions with `jobs` jobs each; return the microseconds that the middle one took.
 
     The order is written with the ORM, or in raw SQL.
-    `publish` is "inline" (the caller's thread sends on commit) or "web" (the thread of a web process does, beside the
-    transactions that follow). The middle one, because another program that takes the processor away for a moment
-    would otherwise count more than what is measured.
+    `publish` is "inline" (the caller's thread sends on commit), "web" (the thread of a web process does, beside the
+    transactions that follow) or "floor" (a row of an outbox of one column, which nobody publishes). The middle one,
+    because another program that takes the processor away for a moment would otherwise count more than what is measured.
     """
     arm = importlib.import_module(f"tests.benchmarks.{side}")
     send, drain = arm.sender(publish)
@@ -76,7 +76,7 @@ def measure(stand: Stand, *, database_url: str, rounds: int) -> list[Line]:
 
         kinds = [
             *(("ours", "inline", 0), ("ours", "inline", 1), ("ours", "inline", 5)),
-            *(("ours", "web", 1), ("ours", "web", 5)),
+            *(("ours", "web", 1), ("ours", "web", 5), ("ours", "floor", 1)),
             *(("stock", "inline", 0), ("stock", "inline", 1), ("stock", "inline", 5)),
         ]
         arms = {f"{side}/{publish}/{jobs}": partial(block, side, publish, jobs, False) for side, publish, jobs in kinds}
@@ -103,10 +103,12 @@ def _lines(found: Rounds) -> list[Line]:
         line(f"{one}, web process / without", "ours/web/1", "ours/inline/0", 1.3),
         line(f"{one}, inline / stock on_commit(delay)", "ours/inline/1", "stock/inline/1", 0.75),
         line(f"{one}, web process / stock on_commit(delay)", "ours/web/1", "stock/inline/1", 0.75),
+        line("(order + 2 lines, one row of a bare outbox / without)", "ours/floor/1", "ours/inline/0", None),
         line("(stock on_commit(delay) / without)", "stock/inline/1", "stock/inline/0", None),
         line(f"{five}, inline / without", "ours/inline/5", "ours/inline/0", 2.2),
         line(f"({five}, web process / without)", "ours/web/5", "ours/inline/0", None),
         line("(stock, five on_commit(delay) / without)", "stock/inline/5", "stock/inline/0", None),
+        line("(raw SQL: one row of a bare outbox / without)", "raw/ours/floor/1", "raw/ours/inline/0", None),
         line("(raw SQL: one, inline / without)", "raw/ours/inline/1", "raw/ours/inline/0", None),
         line("(raw SQL: one, web process / without)", "raw/ours/web/1", "raw/ours/inline/0", None),
         line("(raw SQL: one, inline / stock on_commit(delay))", "raw/ours/inline/1", "raw/stock/inline/1", None),

@@ -106,6 +106,12 @@ def place_order_raw() -> int:
     return order_id
 
 
+def write_outbox(order_id: int) -> None:
+    """Write the smallest row that could promise anything: one statement, one column, nothing indexed but the key."""
+    with connection.cursor() as cursor:
+        cursor.execute("INSERT INTO bench_outbox (order_id) VALUES (%s)", (order_id,))
+
+
 def _number() -> str:
     return f"{os.getpid()}-{time.monotonic_ns()}-{next(_numbers)}"
 
