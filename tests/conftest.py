@@ -17,6 +17,7 @@ pytest_plugins = [
     "tests.isolation",
     "tests.servers.fixtures",
     "tests.suite.distribution",
+    "tests.suite.uncovered",
     "tests.promises",
     "myproject.jobs.pytest_plugin",
 ]

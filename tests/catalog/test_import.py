@@ -213,6 +213,7 @@ def test_what_changed_is_announced_once(tmp_path: Path, sent: Promises, run_jobs
 
 @pytest.mark.django_db
 @pytest.mark.slow
+@pytest.mark.no_cover  # it takes twice as long under coverage, and walks no line that the small files do not
 @pytest.mark.timeout(900)  # 44,446 rows
 def test_the_shipped_file_is_taken_whole() -> None:
     report = import_products(path=SHIPPED, now=NOW, demo_prices=True)

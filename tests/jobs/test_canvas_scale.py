@@ -16,7 +16,8 @@ from myproject.jobs.storage import StoredDataMissing
 from tests.jobs.workflow_app import Workshop
 from tests.jobs.workflow_tasks import PREFIX
 
-pytestmark = pytest.mark.django_db
+#: Without coverage: the cost of many parts is the subject, and other tests walk the same lines with a few.
+pytestmark = [pytest.mark.django_db, pytest.mark.no_cover]
 
 
 def run_all(shop):

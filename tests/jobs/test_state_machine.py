@@ -60,7 +60,7 @@ from tests.jobs.life_tasks import (
     snapshot,
 )  # fmt: skip
 
-pytestmark = [pytest.mark.slow, pytest.mark.sqlite]
+pytestmark = [pytest.mark.slow, pytest.mark.sqlite, pytest.mark.no_cover]
 
 #: The long form looks for new orders of events; the quick one runs the same ones each time, so that a landing fails for
 #: what it changed.
