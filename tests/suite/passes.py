@@ -150,20 +150,20 @@ ALONE = "alone"
 FAST = Pass("fast", "not server and not serial and not alone and not slow and not mariadb")
 
 
-def full_run(urls: Mapping[str, str]) -> list[Pass]:
+def full_run(urls: Mapping[str, str], *, coverage: bool = True) -> list[Pass]:
     """Return the passes of a whole run, given the addresses of the servers that are up.
 
     Those that wait for real processes run `beside` those that compute; what must be alone comes when both are over.
     """
     quick, slow = "not serial and not alone", "serial and not alone"
     passes = [
-        Pass("processes", f"{slow} and not mariadb", workers=PROCESS_WORKERS, coverage=True, beside=True, env=urls),
-        Pass("sqlite", f"{quick} and not mariadb", coverage=True, env=urls),
+        Pass("processes", f"{slow} and not mariadb", workers=PROCESS_WORKERS, coverage=coverage, beside=True, env=urls),
+        Pass("sqlite", f"{quick} and not mariadb", coverage=coverage, env=urls),
     ]
     if "TEST_MARIADB_URL" in urls:
         database = {"DATABASE_URL": urls["TEST_MARIADB_URL"]}
         passes.append(Pass("mariadb", f"database and {quick} and not sqlite", env={**urls, **database}))
-    return [*passes, Pass(ALONE, "alone and not mariadb", workers=0, coverage=True, env=urls)]
+    return [*passes, Pass(ALONE, "alone and not mariadb", workers=0, coverage=coverage, env=urls)]
 
 
 def faults_run(*, long: bool) -> Pass:

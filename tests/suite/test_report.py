@@ -135,3 +135,9 @@ def test_merged_results_name_their_pass(tmp_path: Path, monkeypatch: pytest.Monk
     report.merge_junit(["sqlite", "mariadb"])
     merged = report.ElementTree.parse(tmp_path / "junit.xml").getroot()
     assert [suite.get("name") for suite in merged] == ["sqlite"]
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_coverage_is_measured_in_every_pass_on_sqlite_or_in_none(wanted: bool) -> None:
+    passes = full_run({"TEST_MARIADB_URL": "mysql://root@127.0.0.1:1/x"}, coverage=wanted)
+    assert {one.name for one in passes if one.coverage} == ({"processes", "sqlite", "alone"} if wanted else set())
