@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from myproject.jobs.chords import SUCCEEDED
+from myproject.jobs.chords import SUCCEEDED, flat
 from myproject.jobs.ledger import execute, fetch
 from myproject.jobs.relay import rows
 from myproject.jobs.statements import marks
@@ -64,7 +64,7 @@ def _is_over(chord: _Chord, *, is_old: bool) -> bool:
     body_id = (kept.get("body") or {}).get("id") or ""
     if chord.fired and not _has_failed(chord.id):
         return not _is_there([body_id, *kept.get("readers", ())])
-    members = [body_id, *kept.get("roots", ()), *_flat(kept.get("order"))]
+    members = [body_id, *kept.get("roots", ()), *flat(kept.get("order") or [])]
     return is_old and not _may_go_on(members)
 
 
@@ -89,17 +89,6 @@ def _may_go_on(roots: Sequence[str]) -> bool:
 
 def _parts(ids: Sequence[str]) -> Iterator[Sequence[str]]:
     return (ids[start : start + IDS] for start in range(0, len(ids), IDS))
-
-
-def _flat(order: Any) -> Iterator[str]:
-    """Yield the ids of a header, which are nested as its groups are."""
-    waiting = [order or []]
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, list):
-            waiting += node
-        else:
-            yield node
 
 
 def _delete(chord_id: str) -> Iterator[int]:

@@ -266,6 +266,17 @@ def _outline(result: Any) -> Any:
     return [_outline(child) for child in result.results or ()] if isinstance(result, GroupResult) else result.id
 
 
+def flat(outline: Any) -> Iterator[str]:
+    """Yield the ids of an outline."""
+    waiting = [outline]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, list):
+            waiting += node
+        else:
+            yield node
+
+
 def _ordered(parts: dict[str, Any], order: Any) -> list[Any]:
     """Return the results in the order of the header; those that `Task.add_to_chord` added stand at the end."""
     left = dict(parts)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from myproject.jobs.chords import flat
 from myproject.jobs.models import Chord, Job
 from myproject.jobs.queries.filters import JobFilter
 from myproject.jobs.queries.jobs import CHUNK, batches, get_job
@@ -103,15 +104,9 @@ def find_roots(task_id: str, *, most: int | None = None) -> tuple[set[str], list
 
 
 def _members(chord: Chord) -> Iterator[str]:
-    """Yield the ids of a chord's parts and of its body."""
+    """Return the ids of a chord's parts and of its body."""
     kept = json.loads(chord.structure or "{}")
-    waiting = [kept.get("order") or [], (kept.get("body") or {}).get("id") or []]
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, list):
-            waiting += node
-        else:
-            yield node
+    return flat([kept.get("order") or [], (kept.get("body") or {}).get("id") or []])
 
 
 def _roots_of(ids: list[str]) -> set[str]:
