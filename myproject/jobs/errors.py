@@ -63,6 +63,15 @@ def is_scarce(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and str(error) == "can't start new thread"
 
 
+#: MySQL's and MariaDB's ER_LOCK_WAIT_TIMEOUT.
+_LOCK_WAIT = 1205
+
+
+def is_lock_wait(error: OperationalError) -> bool:
+    """Tell whether a statement gave up because another process goes on having the row."""
+    return bool(error.args) and error.args[0] == _LOCK_WAIT
+
+
 def is_passing(error: BaseException) -> bool:
     """Tell whether an error of the database says nothing about the job: the same statements may work in a moment."""
     if isinstance(error, InterfaceError):

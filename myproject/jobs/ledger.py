@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, OperationalError, connections, transaction
 
+from myproject.jobs.errors import is_lock_wait
 from myproject.jobs.failpoints import hit
 from myproject.jobs.statements import PATIENCE, dialect, server_of, statements_for
 from myproject.jobs.states import JobState
@@ -61,9 +62,6 @@ class Row(NamedTuple):
     headers: str | None
     options: str | None
 
-
-#: MySQL's and MariaDB's ER_LOCK_WAIT_TIMEOUT.
-LOCK_WAIT_TIMEOUT = 1205
 
 COLUMNS = ", ".join(Row._fields)
 #: Columns that most new jobs leave empty.
@@ -112,9 +110,9 @@ def _execute_briefly(sql: str, parameters: Sequence[Any]) -> int:
     try:
         return execute(sql, parameters)
     except OperationalError as error:
-        if error.args and error.args[0] == LOCK_WAIT_TIMEOUT:
-            return 0
-        raise
+        if not is_lock_wait(error):
+            raise
+        return 0
 
 
 def fetch(sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:

@@ -93,11 +93,6 @@ def has_locks() -> bool:
     return connections[DEFAULT_DB_ALIAS].vendor != "sqlite"
 
 
-def skip_locked() -> str:
-    """Return the end of a query that locks what it reads and leaves out what others have locked."""
-    return dialect().skip
-
-
 def by_index(table: str = "jobs_job", *, index: str = "job_due") -> str:
     """Return a table with an index named: a plan must not depend on statistics that are an hour old."""
     return f"{table} FORCE INDEX ({index})" if has_locks() else f"{table} INDEXED BY {index}"
@@ -170,13 +165,13 @@ def claimed(head: Head, *, limit: int, after: Claimed | None = None) -> list[Cla
 
 def lock_running(ids: Sequence[str]) -> list[tuple[Row, float]]:
     """Lock those of the rows that run and that nobody else has locked; return them with the end of their leases."""
-    sql = f"SELECT due_at, {COLUMNS} FROM {by_key()} WHERE id IN ({marks(ids)}) AND state=%s{skip_locked()}"
+    sql = f"SELECT due_at, {COLUMNS} FROM {by_key()} WHERE id IN ({marks(ids)}) AND state=%s{dialect().skip}"
     return [(Row(*row[1:]), seconds(row[0])) for row in fetch(sql, [*ids, JobState.RUNNING])]
 
 
 def _lock(columns: str, ids: Sequence[str], state: JobState, due: Due) -> list[tuple[Any, ...]]:
     condition, parameters = due.where()
-    sql = f"SELECT {columns} FROM {by_key()} WHERE id IN ({marks(ids)}) AND state=%s AND {condition}{skip_locked()}"
+    sql = f"SELECT {columns} FROM {by_key()} WHERE id IN ({marks(ids)}) AND state=%s AND {condition}{dialect().skip}"
     return fetch(sql, [*ids, state, *parameters])
 
 
