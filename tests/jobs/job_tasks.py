@@ -23,6 +23,8 @@ from myproject.jobs.states import JobState
 app = PlatformCelery("myproject", set_as_current=False, broker="memory://")
 app.conf.update(task_default_queue="default", result_backend="cache+memory://", task_create_missing_queues=True)
 
+DEADLOCK = OperationalError(1213, "Deadlock found when trying to get lock")
+
 RAN: list[Any] = []
 #: What the task `fail` raises, one for each of its runs; then it ends well.
 ERRORS: list[BaseException] = []
@@ -112,6 +114,11 @@ def in_turn(customer: int) -> None:
 def best_effort(value: Any) -> None:
     """No row."""
     RAN.append(value)
+
+
+def only_job() -> Job:
+    """Return the row of the one job that there is."""
+    return Job.objects.get()
 
 
 def run_open(*, limit: int = 20) -> None:

@@ -166,19 +166,11 @@ def test_nothing_of_a_step_is_left_when_it_fails_before_its_commit(tasks, shop, 
 def test_a_parked_part_that_is_retried_lets_the_chord_go_on(tasks, shop, app):
     from myproject.jobs.actions.retry import retry_job
 
-    switch = {"fails": True}
-
-    @app.task(name=PREFIX + "switched", shared=False)
-    def switched():
-        if switch["fails"]:
-            raise Refused("off")
-        return 5
-
-    result = chord([tasks.add.s(1, 1), switched.s()], tasks.gather.s()).delay()
+    result = chord([tasks.add.s(1, 1), tasks.switched.s(5)], tasks.gather.s()).delay()
     shop.drain()
     assert result.state == states.FAILURE
 
-    switch["fails"] = False
+    tasks.switch["fails"] = False
     parked = Job.objects.get(task=PREFIX + "switched")
     retry_job(task_id=parked.id, actor="tester")
     shop.drain(twice=True)
@@ -190,19 +182,11 @@ def test_a_parked_part_that_is_retried_lets_the_chord_go_on(tasks, shop, app):
 def test_a_parked_step_that_is_retried_lets_the_chain_go_on(tasks, shop, app):
     from myproject.jobs.actions.retry import retry_job
 
-    switch = {"fails": True}
-
-    @app.task(name=PREFIX + "switched", shared=False)
-    def switched(value):
-        if switch["fails"]:
-            raise Refused("off")
-        return value
-
-    result = chain(tasks.add.s(1, 1), switched.s(), tasks.add.s(10), tasks.gather.s()).delay()
+    result = chain(tasks.add.s(1, 1), tasks.switched.s(), tasks.add.s(10), tasks.gather.s()).delay()
     shop.drain()
     assert result.state == states.FAILURE
 
-    switch["fails"] = False
+    tasks.switch["fails"] = False
     retry_job(task_id=Job.objects.get(task=PREFIX + "switched").id, actor="tester")
     shop.drain(twice=True)
 

@@ -12,7 +12,7 @@ from myproject.jobs import chord_pruning, chords, prune
 from myproject.jobs.actions.retry import retry_job
 from myproject.jobs.models import Chord, ChordPart, Job, JobEvent
 from myproject.jobs.states import CLOSED, JobState
-from tests.jobs.workflow_tasks import PREFIX, Refused
+from tests.jobs.workflow_tasks import PREFIX
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -98,15 +98,7 @@ def test_a_chord_waits_for_a_part_whose_first_steps_are_long_gone(tasks, shop, a
 
 
 def test_a_step_that_is_retried_after_months_still_sends_the_body(tasks, shop, app):
-    switch = {"fails": True}
-
-    @app.task(name=PREFIX + "switched", shared=False)
-    def switched(value):
-        if switch["fails"]:
-            raise Refused("off")
-        return value
-
-    steps = chain(tasks.add.s(1, 1), switched.s(), tasks.add.s(10))
+    steps = chain(tasks.add.s(1, 1), tasks.switched.s(), tasks.add.s(10))
     result = chord([steps, tasks.add.s(2, 2)], tasks.gather.s()).delay()
     shop.drain()
     assert result.state == "FAILURE"
@@ -114,7 +106,7 @@ def test_a_step_that_is_retried_after_months_still_sends_the_body(tasks, shop, a
     parked = Job.objects.get()  # nothing else is left
     assert parked.state == JobState.PARKED
 
-    switch["fails"] = False
+    tasks.switch["fails"] = False
     retry_job(task_id=parked.id, actor="tester")
     days_pass()
     shop.drain()

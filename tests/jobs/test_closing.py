@@ -19,6 +19,7 @@ from myproject.jobs.running import LookupResult
 from myproject.jobs.states import JobState
 from tests.jobs.job_tasks import (
     ANSWERS,
+    DEADLOCK,
     ERRORS,
     RAN,
     app,
@@ -27,13 +28,13 @@ from tests.jobs.job_tasks import (
     leased,
     look_up,
     make_due,
+    only_job,
     parking,
     run_open,
 )
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-DEADLOCK = OperationalError(1213, "Deadlock found when trying to get lock")
 LEASE: dict[str, Any] = {"shared": False, "mode": "lease", "typing": False}
 
 
@@ -63,10 +64,6 @@ POLICIES = ("park", "lookup", "resend")
 RETRYING = {(how, policy): _retrying(how, policy) for how in ("autoretry", "retry") for policy in POLICIES}
 
 
-def job() -> Job:
-    return Job.objects.get()
-
-
 @pytest.fixture
 def close_fails(monkeypatch: pytest.MonkeyPatch) -> Callable[[Exception, int], None]:
     """Return a function that has the next tries to close a job fail with an error of the server."""
@@ -89,7 +86,7 @@ def test_the_outcome_is_written_when_the_database_takes_it(close_fails, task, ti
     result = task.delay(1)
     run_open()
     assert RAN == [1]
-    assert (job().state, job().holder) == (JobState.SUCCEEDED, None)
+    assert (only_job().state, only_job().holder) == (JobState.SUCCEEDED, None)
     assert result.get(timeout=1) == "done 1"
 
 
@@ -118,8 +115,8 @@ def test_what_could_not_be_closed_is_parked_where_nobody_can_be_asked():
     make_due()
     run_open()
     assert RAN == [1]
-    assert job().state == JobState.PARKED
-    assert (job().error or "").startswith("OutcomeUnknown: ")
+    assert only_job().state == JobState.PARKED
+    assert (only_job().error or "").startswith("OutcomeUnknown: ")
 
 
 @pytest.mark.usefixtures("database_away")
@@ -127,7 +124,7 @@ def test_what_could_not_be_closed_is_looked_up_first():
     ANSWERS.append(LookupResult(done=True, result="it happened"))
     result = asking.delay(1)
     run_open()
-    assert job().state == JobState.SCHEDULED
+    assert only_job().state == JobState.SCHEDULED
     make_due()
     run_open()
     assert RAN == [1, ("asked", 1)]
@@ -141,14 +138,14 @@ def test_what_could_not_be_closed_runs_again_where_the_receiver_knows_the_key():
     make_due()
     run_open()
     assert RAN == [1, 1]
-    assert job().state == JobState.SUCCEEDED
+    assert only_job().state == JobState.SUCCEEDED
 
 
 def test_an_error_of_the_close_that_stays_parks_the_job_and_frees_its_key(close_fails):
     close_fails(IntegrityError(1062, "Duplicate entry"), 1)
     unique_leased.delay(1)
     run_open()
-    assert (RAN, job().state) == ([1], JobState.PARKED)
+    assert (RAN, only_job().state) == ([1], JobState.PARKED)
     assert not UniqueKey.objects.exists()
 
 
@@ -162,7 +159,7 @@ def test_who_cannot_be_asked_now_is_asked_again_before_anything_is_repeated(erro
     Job.objects.update(holder="somebody who died", token=1)
     ANSWERS.extend([error, LookupResult(done=True, result="it happened")])
     run_open()
-    assert (RAN, job().state) == ([("asked", 1)], JobState.SCHEDULED)
+    assert (RAN, only_job().state) == ([("asked", 1)], JobState.SCHEDULED)
     make_due()
     run_open()
     assert RAN == [("asked", 1), ("asked", 1)]
@@ -175,7 +172,7 @@ def test_what_did_not_happen_and_is_put_off_by_its_body_is_no_longer_unknown():
     ANSWERS.append(LookupResult(done=False))
     ERRORS.append(OutageError("away"))
     run_open()
-    assert (RAN, job().state, job().holder) == ([("asked", 1), 1], JobState.SCHEDULED, None)
+    assert (RAN, only_job().state, only_job().holder) == ([("asked", 1), 1], JobState.SCHEDULED, None)
 
 
 def test_an_operator_who_retries_a_job_has_the_other_side_asked_first(monkeypatch):
@@ -183,13 +180,13 @@ def test_an_operator_who_retries_a_job_has_the_other_side_asked_first(monkeypatc
     ERRORS.append(ValueError("a bug after the call"))
     result = asking.delay(1)
     run_open()
-    assert job().state == JobState.PARKED
+    assert only_job().state == JobState.PARKED
     ANSWERS.append(LookupResult(done=True, result="it happened"))
     retry_job(task_id=result.id, actor="ann")
     make_due()
     run_open()
     assert RAN == [1, ("asked", 1)]
-    assert job().state == JobState.SUCCEEDED
+    assert only_job().state == JobState.SUCCEEDED
 
 
 @pytest.mark.parametrize("how", ["autoretry", "retry"])
@@ -206,7 +203,7 @@ def test_whoever_asks_for_a_retry_the_policy_decides_about_an_unknown_outcome(ho
     ANSWERS.append(LookupResult(done=True))
     RETRYING[how, policy].apply_async((1,), headers={"mine": "kept"})
     run_open()
-    assert loads(job().headers or "{}")["mine"] == "kept"
+    assert loads(only_job().headers or "{}")["mine"] == "kept"
     make_due()
     run_open()
-    assert (RAN, job().state) == (ran, state)
+    assert (RAN, only_job().state) == (ran, state)

@@ -21,6 +21,7 @@ from myproject.jobs.states import JobState
 from tests.jobs import job_tasks
 from tests.jobs.job_tasks import (
     ANSWERS,
+    DEADLOCK,
     ERRORS,
     RAN,
     app,
@@ -29,6 +30,7 @@ from tests.jobs.job_tasks import (
     leased,
     make_due,
     one_at_a_time,
+    only_job,
     parking,
     run_again,
     run_open,
@@ -37,12 +39,7 @@ from tests.jobs.job_tasks import (
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-DEADLOCK = OperationalError(1213, "Deadlock found when trying to get lock")
 MODES = pytest.mark.parametrize("task", [fail, leased], ids=["transaction", "lease"])
-
-
-def job() -> Job:
-    return Job.objects.get()
 
 
 def kinds() -> list[str]:
@@ -58,7 +55,7 @@ def test_a_job_runs_once_however_often_its_message_comes(task):
 
     assert RAN == [1]
     assert Group.objects.count() == 1
-    assert (job().state, job().attempts) == (JobState.SUCCEEDED, 0)
+    assert (only_job().state, only_job().attempts) == (JobState.SUCCEEDED, 0)
     assert result.get(timeout=1) == "done 1"
 
 
@@ -71,7 +68,7 @@ def test_messages_of_another_life_or_of_no_job_run_nothing(task):
         request = request_of(app, row._replace(**changed))
         build_tracer(task.name, task, app=app)(request["id"], [1], {}, request)
     assert RAN == []
-    assert job().state == JobState.QUEUED
+    assert only_job().state == JobState.QUEUED
     assert Job.objects.count() == 1
 
 
@@ -81,7 +78,7 @@ def test_a_message_of_a_foreign_producer_becomes_a_job_and_runs_once(task):
     for _ in range(2):
         build_tracer(task.name, task, app=app)("from elsewhere", [1], {}, dict(request))
     assert RAN == [1]
-    assert (job().id, job().state) == ("from elsewhere", JobState.SUCCEEDED)
+    assert (only_job().id, only_job().state) == ("from elsewhere", JobState.SUCCEEDED)
     assert app.backend.delegate.get_task_meta("from elsewhere")["result"] == "done 1"  # where its sender looks
 
 
@@ -91,14 +88,14 @@ def test_effects_of_a_failed_transaction_are_undone_and_the_job_is_parked():
     run_open()
 
     assert not Group.objects.exists()
-    assert (job().state, job().error) == (JobState.PARKED, "ValueError: no such thing")
+    assert (only_job().state, only_job().error) == (JobState.PARKED, "ValueError: no such thing")
     assert result.state == "FAILURE"
     with pytest.raises(ValueError, match="no such thing"):
         result.get(timeout=1)
     assert "raise ERRORS.pop(0)" in result.traceback
     event = JobEvent.objects.get()
     assert event.kind in ("failed", "parked")
-    assert event.traceback and event.fingerprint == job().fingerprint
+    assert event.traceback and event.fingerprint == only_job().fingerprint
 
 
 @MODES
@@ -106,11 +103,11 @@ def test_what_may_pass_is_tried_again_later_by_its_class(task):
     ERRORS.extend([RetryableError("busy", retry_after=7.0), RetryableError("busy")])
     result = task.delay(1)
     run_open()
-    assert (job().state, job().epoch) == (JobState.SCHEDULED, 1)
+    assert (only_job().state, only_job().epoch) == (JobState.SCHEDULED, 1)
     assert result.state == "RETRY"
     make_due()
     run_open()
-    assert job().epoch == 2
+    assert only_job().epoch == 2
     make_due()
     run_open()
     assert RAN == [1, 1, 1]
@@ -131,10 +128,10 @@ def test_a_machine_that_runs_short_is_no_fault_of_the_job(task, error):
     ERRORS.append(error)
     task.delay(1)
     run_open()
-    assert job().state == JobState.SCHEDULED
+    assert only_job().state == JobState.SCHEDULED
     make_due()
     run_open()
-    assert (RAN, job().state) == ([1, 1], JobState.SUCCEEDED)
+    assert (RAN, only_job().state) == ([1, 1], JobState.SUCCEEDED)
 
 
 @SCARCE
@@ -142,7 +139,7 @@ def test_what_cannot_be_asked_about_is_parked_by_a_machine_that_runs_short(error
     ERRORS.append(error)
     parking.delay(1)
     run_open()
-    assert (RAN, job().state) == ([1], JobState.PARKED)
+    assert (RAN, only_job().state) == ([1], JobState.PARKED)
 
 
 @MODES
@@ -150,7 +147,7 @@ def test_another_error_of_the_system_is_the_jobs_own(task):
     ERRORS.append(FileNotFoundError(errno.ENOENT, "no such file"))
     task.delay(1)
     run_open()
-    assert (RAN, job().state) == ([1], JobState.PARKED)
+    assert (RAN, only_job().state) == ([1], JobState.PARKED)
 
 
 @MODES
@@ -161,8 +158,8 @@ def test_patience_ends(task):
         run_open()
         make_due()
     assert len(RAN) == 11
-    assert job().state == JobState.PARKED
-    assert job().error == "RetryableError: busy"
+    assert only_job().state == JobState.PARKED
+    assert only_job().error == "RetryableError: busy"
 
 
 @MODES
@@ -174,7 +171,7 @@ def test_a_snooze_and_an_outage_use_up_nothing(task):
         run_open()
         make_due()
     assert len(RAN) == 31
-    assert (job().epoch, job().attempts, job().state) == (0, 0, JobState.SUCCEEDED)
+    assert (only_job().epoch, only_job().attempts, only_job().state) == (0, 0, JobState.SUCCEEDED)
     assert result.get(timeout=1) == "done 1"
 
 
@@ -183,7 +180,7 @@ def test_a_deadlock_is_tried_again_at_once():
     fail.delay(1)
     run_open()
     assert RAN == [1, 1, 1]
-    assert (job().state, job().attempts, job().epoch) == (JobState.SUCCEEDED, 0, 0)
+    assert (only_job().state, only_job().attempts, only_job().epoch) == (JobState.SUCCEEDED, 0, 0)
     assert Group.objects.count() == 1
 
 
@@ -191,17 +188,17 @@ def test_a_database_in_trouble_puts_the_job_back_and_uses_up_nothing():
     ERRORS.extend([DEADLOCK] * 3)
     result = fail.delay(1)
     run_open()
-    assert (job().state, job().attempts, job().epoch) == (JobState.SCHEDULED, 0, 0)
+    assert (only_job().state, only_job().attempts, only_job().epoch) == (JobState.SCHEDULED, 0, 0)
     make_due()
     run_again(result.id, delivery=1)
-    assert (job().state, job().attempts) == (JobState.SUCCEEDED, 1)  # the start that was counted
+    assert (only_job().state, only_job().attempts) == (JobState.SUCCEEDED, 1)  # the start that was counted
 
 
 def test_an_error_of_the_database_that_stays_is_the_jobs_own():
     ERRORS.append(OperationalError(1054, "Unknown column"))
     fail.delay(1)
     run_open()
-    assert job().state == JobState.PARKED
+    assert only_job().state == JobState.PARKED
 
 
 @pytest.mark.parametrize("error", [SystemExit(3), RecursionError(), MemoryError()], ids=["exit", "recursion", "memory"])
@@ -213,8 +210,8 @@ def test_a_body_that_ends_like_a_process_uses_up_attempts_and_is_parked(task, er
         run_open()
         make_due()
     assert len(RAN) == 3
-    assert (job().state, job().attempts) == (JobState.PARKED, 3)
-    assert (job().error or "").startswith("JobKilled: 3 processes died while they ran this job")
+    assert (only_job().state, only_job().attempts) == (JobState.PARKED, 3)
+    assert (only_job().error or "").startswith("JobKilled: 3 processes died while they ran this job")
     assert kinds()[:3] == ["killed"] * 3
 
 
@@ -222,7 +219,7 @@ def test_a_counted_start_is_taken_back_by_an_orderly_end():
     ERRORS.extend([Snooze(1.0)])
     result = fail.delay(1)
     run_again(result.id, delivery=1)
-    assert (job().state, job().attempts) == (JobState.SCHEDULED, 0)
+    assert (only_job().state, only_job().attempts) == (JobState.SCHEDULED, 0)
 
 
 def test_a_held_task_is_put_back_and_runs_when_it_is_released():
@@ -232,7 +229,7 @@ def test_a_held_task_is_put_back_and_runs_when_it_is_released():
     try:
         run_again(result.id)
         assert RAN == []
-        assert job().state == JobState.SCHEDULED
+        assert only_job().state == JobState.SCHEDULED
         assert write.delay("sent while held").id
         assert Job.objects.filter(state=JobState.SCHEDULED).count() == 2
     finally:
@@ -253,7 +250,7 @@ def test_a_lease_is_claimed_before_the_body_and_visible_meanwhile(monkeypatch):
     leased.delay(1)
     run_open()
     assert seen == [(JobState.RUNNING, 1, True, "STARTED")]
-    assert (job().state, job().holder) == (JobState.SUCCEEDED, None)
+    assert (only_job().state, only_job().holder) == (JobState.SUCCEEDED, None)
 
 
 def test_who_lost_the_lease_writes_nothing(monkeypatch):
@@ -266,7 +263,7 @@ def test_who_lost_the_lease_writes_nothing(monkeypatch):
     monkeypatch.setattr(job_tasks, "fail_once", body)
     leased.delay(1)
     run_open()
-    assert (job().state, job().token, job().meta) == (JobState.RUNNING, 2, None)
+    assert (only_job().state, only_job().token, only_job().meta) == (JobState.RUNNING, 2, None)
 
 
 def expire() -> None:
@@ -302,7 +299,7 @@ def test_an_outcome_that_the_body_does_not_know_follows_the_policy():
     ERRORS.append(UnknownOutcomeError("timeout after sending"))
     result = asking.delay(1)
     run_open()
-    assert job().state == JobState.SCHEDULED
+    assert only_job().state == JobState.SCHEDULED
     ANSWERS.append(LookupResult(done=True, result="it happened"))
     make_due()
     run_open()
@@ -318,8 +315,8 @@ def test_what_must_not_be_repeated_is_parked(error):
     make_due()
     run_open()
     assert RAN == [1]
-    assert job().state == JobState.PARKED
-    assert (job().error or "").startswith("OutcomeUnknown: ")
+    assert only_job().state == JobState.PARKED
+    assert (only_job().error or "").startswith("OutcomeUnknown: ")
 
 
 def test_one_job_of_a_concurrency_key_runs_at_a_time(monkeypatch):
@@ -344,7 +341,7 @@ def test_ignore_keeps_what_the_body_wrote():
     ERRORS.append(Ignore())
     fail.delay(1)
     run_open()
-    assert job().state == JobState.IGNORED
+    assert only_job().state == JobState.IGNORED
     assert Group.objects.count() == 1
 
 

@@ -17,7 +17,8 @@ class Refused(Exception):
 def register(app: Celery) -> SimpleNamespace:
     """Declare the tasks on an app; `notes` is what their bodies wrote down."""
     notes: list[Any] = []
-    tasks: dict[str, Any] = {"notes": notes}
+    switch = {"fails": True}  # what `switched` obeys
+    tasks: dict[str, Any] = {"notes": notes, "switch": switch}
 
     def task(**options: Any) -> Any:
         def declare(body: Any) -> Task:
@@ -97,6 +98,12 @@ def register(app: Celery) -> SimpleNamespace:
     @task()
     def on_error_that_fails(request: Any, error: Any, traceback: Any) -> None:
         raise Refused("the callback itself")
+
+    @task()
+    def switched(value: Any) -> Any:
+        if switch["fails"]:
+            raise Refused("off")
+        return value
 
     @task(durable=False)
     def best_effort(value: Any) -> Any:
