@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -21,11 +22,16 @@ def mariadb_binaries() -> tuple[str, str]:
     install, server = shutil.which("mariadb-install-db", path=SEARCH), shutil.which("mariadbd", path=SEARCH)
     if install is None or server is None:
         raise NotAvailable("mariadb-server is not installed (apt-get install mariadb-server)")
+    check_driver()
+    return install, server
+
+
+def check_driver() -> None:
+    """Raise NotAvailable when Python cannot talk to these servers."""
     try:
         import MySQLdb  # noqa: F401
     except ImportError:
         raise NotAvailable("mysqlclient is not installed (apt-get install libmariadb-dev pkg-config gcc)") from None
-    return install, server
 
 
 def mariadb_version() -> str:
@@ -39,39 +45,48 @@ def start_mariadb(folder: Path, *, outlives_parent: bool = False) -> tuple[Proce
     """Start an empty server; return the process and the URL of a database that exists but has no tables."""
     install, server = mariadb_binaries()
     folder.mkdir(parents=True, exist_ok=True)
-    data, socket_file, port = folder / "data", folder / "s", free_port()
-    environment = own_temporary_files(folder)
-    as_root = ["--user=root"] if os.geteuid() == 0 else []
     installed = subprocess.run(
-        [install, "--no-defaults", f"--datadir={data}", "--auth-root-authentication-method=normal", *as_root],
+        [
+            install,
+            "--no-defaults",
+            f"--datadir={folder / 'data'}",
+            "--auth-root-authentication-method=normal",
+            *as_root(),
+        ],
         capture_output=True,
         text=True,
-        env=environment,
+        env=own_temporary_files(folder),
         check=False,
     )
     if installed.returncode:
         raise NotAvailable(f"mariadb-install-db failed: {(installed.stdout + installed.stderr)[-800:]}")
-    options = [
-        f"--datadir={data}",
-        f"--socket={socket_file}",
-        f"--pid-file={folder / 'pid'}",
-        f"--port={port}",
-        "--bind-address=127.0.0.1",
-        "--character-set-server=utf8mb4",
-        "--max-connections=300",
-        "--skip-log-bin",
-        "--innodb-buffer-pool-size=256M",
-        "--innodb-log-file-size=64M",
-        "--innodb-doublewrite=0",
-        f"--innodb-flush-log-at-trx-commit={FLUSH_AT_COMMIT}",
-        "--performance-schema=OFF",
-        *as_root,
-    ]
+    command = [server, "--no-defaults", "--innodb-log-file-size=64M"]
+    return start_server(command, folder=folder, name="mariadb", outlives_parent=outlives_parent)
+
+
+def start_server(command: Sequence[str], *, folder: Path, name: str, outlives_parent: bool) -> tuple[Process, str]:
+    """Start MariaDB or MySQL on the data in `folder`/data; return the process and the URL of an empty database."""
+    port = free_port()
     process = Process(
-        [server, "--no-defaults", *options],
+        [
+            *command,
+            f"--datadir={folder / 'data'}",
+            f"--socket={folder / 's'}",
+            f"--pid-file={folder / 'pid'}",
+            f"--port={port}",
+            "--bind-address=127.0.0.1",
+            "--character-set-server=utf8mb4",
+            "--max-connections=300",
+            "--skip-log-bin",
+            "--innodb-buffer-pool-size=256M",
+            "--innodb-doublewrite=0",
+            f"--innodb-flush-log-at-trx-commit={FLUSH_AT_COMMIT}",
+            "--performance-schema=OFF",
+            *as_root(),
+        ],
         folder=folder,
-        name="mariadb",
-        env=environment,
+        name=name,
+        env=own_temporary_files(folder),
         outlives_parent=outlives_parent,
         stop_timeout=20,
     )
@@ -79,6 +94,11 @@ def start_mariadb(folder: Path, *, outlives_parent: bool = False) -> tuple[Proce
     process.wait_ready(lambda: _answers(url), timeout=60)
     execute(url, "CREATE DATABASE IF NOT EXISTS myproject")
     return process, url
+
+
+def as_root() -> list[str]:
+    """Return what root must say for the server to run as root; nothing for everybody else."""
+    return ["--user=root"] if os.geteuid() == 0 else []
 
 
 def own_temporary_files(folder: Path) -> dict[str, str]:

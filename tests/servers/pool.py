@@ -17,9 +17,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import mariadb, rabbitmq, redis
+from tests.servers import mariadb, mysql, rabbitmq, redis
 from tests.servers.processes import NotAvailable, Process, kill_group
 
+# Those of a whole run. MySQL is not among them: `./test --mysql` puts it in the place of MariaDB.
 NAMES = ("redis", "valkey", "mariadb", "rabbitmq")
 
 
@@ -34,6 +35,7 @@ def server_version(name: str) -> str:
         "redis": lambda: redis.redis_version(redis.redis_binary()),
         "valkey": lambda: redis.redis_version(redis.valkey_binary()),
         "mariadb": mariadb.mariadb_version,
+        "mysql": mysql.mysql_version,
         "rabbitmq": rabbitmq.rabbitmq_version,
     }
     return versions[name]()
@@ -86,6 +88,9 @@ class ServerPool:
         try:
             if name == "mariadb":
                 process, url = mariadb.start_mariadb(self.folder / name, outlives_parent=self.outlives_parent)
+                processes = [process]
+            elif name == "mysql":
+                process, url = mysql.start_mysql(self.folder / name, outlives_parent=self.outlives_parent)
                 processes = [process]
             elif name == "rabbitmq":
                 processes, url = rabbitmq.start_rabbitmq(self.folder / name, outlives_parent=self.outlives_parent)

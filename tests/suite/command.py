@@ -23,13 +23,16 @@ from tests.suite.report import Tally, merge_junit
 
 USAGE = """usage: ./test                    everything, against real servers (docs/testing.md)
        ./test fast              the inner loop: SQLite, no servers, under a minute
-       ./test [--mariadb] ARGS  pytest with ARGS, for example: ./test -k refund, ./test tests/orders
+       ./test [--mariadb | --mysql] ARGS
+                                pytest with ARGS, for example: ./test -k refund, ./test tests/orders
        ./test faults [--long] [--seed N] [ARGS]
                                 the fault tests alone, quick or long (docs/testing.md)
        ./test bench NAME [--json FILE]
                                 a benchmark of tests/benchmarks; without NAME their names
 """
 FAILED, COULD_NOT_START, INTERRUPTED = 1, 2, 130
+# The options that name a database server, and how it is called in a sentence.
+DATABASES = {"mariadb": "MariaDB", "mysql": "MySQL"}
 
 
 def main(arguments: list[str]) -> int:
@@ -75,7 +78,8 @@ def run(arguments: list[str], pool: ServerPool) -> int:
         passes = [faults_run(long="--long" in arguments)]
         arguments = [one for one in arguments[1:] if one != "--long"]
     else:
-        passes, arguments = chosen_run(pool, arguments), [one for one in arguments if one != "--mariadb"]
+        passes = chosen_run(pool, arguments)
+        arguments = [one for one in arguments if one.removeprefix("--") not in DATABASES]
     beside = [one for one in passes if one.beside]
     with running(beside, seed=seed, arguments=arguments) as others:
         if fast or whole:
@@ -137,15 +141,18 @@ def take_seed(arguments: list[str]) -> tuple[int, list[str]]:
 
 def chosen_run(pool: ServerPool, arguments: list[str]) -> list[Pass]:
     """Return the one pass of a chosen selection. Servers come up when a test asks for one."""
-    env = {}
-    name = "chosen"
-    if "--mariadb" in arguments:
-        name = "mariadb"
+    for name in DATABASES:
+        if f"--{name}" not in arguments:
+            continue
         try:
-            env = {"DATABASE_URL": pool.url("mariadb")}
+            url = pool.url(name)
+            print(f"Database: {name} {server_version(name)}", flush=True)
         except (NotAvailable, NotStarted) as missing:
-            raise SystemExit(f"test: MariaDB is missing: {missing}") from None
-    return [Pass(name, workers=0, env=env)]
+            print(f"test: {DATABASES[name]} is missing: {missing}", file=sys.stderr)
+            raise SystemExit(COULD_NOT_START) from None
+        # What asks for MariaDB gets the server that was chosen.
+        return [Pass(name, workers=0, env={"DATABASE_URL": url, url_variable("mariadb"): url, "FAULTS_DATABASE": name})]
+    return [Pass("chosen", workers=0)]
 
 
 def print_versions(*, servers: bool) -> None:

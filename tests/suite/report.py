@@ -20,6 +20,7 @@ LISTED = 12
 RERUN = (
     ("", {"sqlite", "processes", "alone", "fast", "chosen"}),
     (" --mariadb", {"mariadb"}),
+    (" --mysql", {"mysql"}),
     (" faults", {"faults"}),
 )
 

@@ -60,6 +60,30 @@ def test_ci_refuses_to_run_without_a_server_and_says_which(
     assert f"CI must have the server {name}, and it is missing: {name} is not installed" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("name", ["mariadb", "mysql"])
+def test_a_database_that_was_asked_for_and_is_missing_ends_the_run(
+    name: str, pool: PoolWithout, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pool.missing = name
+    with pytest.raises(SystemExit) as ended:
+        command.chosen_run(pool, [f"--{name}", "tests/jobs"])
+    assert ended.value.code == 2
+    assert f" is missing: {name} is not installed" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["mariadb", "mysql"])
+def test_what_asks_for_mariadb_gets_the_database_that_was_chosen(
+    name: str, pool: PoolWithout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command, "server_version", lambda name: "1.2")
+    url = f"{name}://127.0.0.1:1/0"
+    [chosen] = command.chosen_run(pool, [f"--{name}", "tests/jobs"])
+    assert (chosen.name, dict(chosen.env)) == (
+        name,
+        {"DATABASE_URL": url, "TEST_MARIADB_URL": url, "FAULTS_DATABASE": name},
+    )
+
+
 @dataclass(frozen=True)
 class FakePass:
     """A pass that ends as told instead of running pytest, and says so in `told`."""

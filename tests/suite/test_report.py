@@ -54,10 +54,11 @@ def test_results_are_counted_and_the_last_line_says_so(junit: Path) -> None:
     )
 
 
-def test_a_failure_on_mariadb_is_run_again_there(junit: Path) -> None:
+@pytest.mark.parametrize("name", ["mariadb", "mysql"])
+def test_a_failure_on_another_database_is_run_again_there(junit: Path, name: str) -> None:
     tally = Tally()
-    tally.add_pass("mariadb", junit, status=1)
-    assert any(line.startswith("  ./test --mariadb --randomly-seed=7 ") for line in tally.lines(seed=7))
+    tally.add_pass(name, junit, status=1)
+    assert any(line.startswith(f"  ./test --{name} --randomly-seed=7 ") for line in tally.lines(seed=7))
 
 
 @pytest.mark.parametrize(("status", "failed"), [(0, 0), (5, 0), (3, 1), (-9, 1)])
