@@ -26,7 +26,7 @@ from myproject.jobs.aliases import resolve
 from myproject.jobs.controls import held
 from myproject.jobs.failpoints import hit
 from myproject.jobs.ledger import NewJob
-from myproject.jobs.on_commit import publish_on_commit
+from myproject.jobs.on_commit import publish_on_commit, write_on_commit
 from myproject.jobs.payload import PayloadRefused, check_id, encode
 from myproject.jobs.publishing import REDACTED, hint_of
 from myproject.jobs.states import JobState
@@ -192,34 +192,38 @@ def _delay(eta: Any) -> float | None:
     return seconds if seconds > 0 else None
 
 
-def write(app: Any, job: NewJob, *, args: Any, kwargs: Any, producer: Any = None) -> str:
+def write(app: Any, job: NewJob, *, args: Any, kwargs: Any, producer: Any = None, fresh: bool = False) -> str:
     """Insert a job with its keys and publish it on commit. Return the id of the job that stands for the call.
 
-    That is another one's when the task is unique and an open job has its key.
+    That is another one's when the task is unique and an open job has its key. `fresh` says that the id was made for
+    this call, so that no other job can have it.
     """
     task = app.tasks.get(resolve(job.task))
-    declared = getattr(task, "declares_keys", False)
-    if declared and not connections[DEFAULT_DB_ALIAS].in_atomic_block:  # a job and its keys are there, or none of them
-        with transaction.atomic():
-            return write(app, job, args=args, kwargs=kwargs)
-    if declared:
+    if getattr(task, "declares_keys", False):
+        if not connections[DEFAULT_DB_ALIAS].in_atomic_block:  # a job and its keys are there, or none of them
+            with transaction.atomic():
+                return write(app, job, args=args, kwargs=kwargs, fresh=fresh)
         standing = keys.take_unique(task, job, args=args, kwargs=kwargs)
         if standing != job.id:
             return standing
+        job = replace(job, keys=keys.business_keys(task, args=args, kwargs=kwargs))
     # The INSERT of an id whose job runs would wait for its end. Ids that callers choose may exist; ours are new.
     if len(job.id) != task_ids.LENGTH and _is_known(app, job):
         return job.id
     hold = held(app, job.task, job.queue)
     if hold is not None and job.delay is None:
         job = replace(job, delay=0.0)
-    try:
-        ledger.insert(job)
-    except IntegrityError:  # one statement is undone, not the transaction: MySQL, MariaDB and SQLite all do so
-        if not _is_known(app, job):
-            raise
-        return job.id
-    if declared:
-        keys.write_business_keys(task, job.id, args=args, kwargs=kwargs)
+    hit("insert.before")
+    if fresh and job.delay is None and connections[DEFAULT_DB_ALIAS].in_atomic_block:
+        write_on_commit(app, job)
+    else:
+        try:
+            ledger.insert(job)
+        except IntegrityError:  # one statement is undone, not the transaction: MySQL, MariaDB and SQLite all do so
+            if not _is_known(app, job):
+                raise
+            return job.id
+    hit("insert.after")
     if job.delay is None:
         publish_on_commit(app, [hint_of(job, epoch=0)], producer=producer)
     return job.id

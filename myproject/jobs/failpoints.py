@@ -17,7 +17,8 @@ from pathlib import Path
 #: Every failpoint and what has happened when it is reached.
 NAMES = {
     "insert.before": "a durable call is complete, its row is not written",
-    "insert.after": "the row is written, the caller's transaction is open",
+    "insert.after": "the row is written, or waits for the COMMIT; the caller's transaction is open",
+    "commit.before": "the rows that wait for the COMMIT are about to be written with it",
     "publish.before": "the caller's transaction is committed, nothing is published",
     "publish.after": "the message is published",
     "start.counted": "the start of a redelivered job is counted and committed, its body has not begun",

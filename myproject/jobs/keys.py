@@ -10,7 +10,7 @@ from kombu.utils.json import dumps
 
 from myproject.jobs import ledger
 from myproject.jobs.ledger import NewJob
-from myproject.jobs.models import ConcurrencySlot, JobKey, UniqueKey
+from myproject.jobs.models import ConcurrencySlot, UniqueKey
 from myproject.jobs.statements import dialect
 from myproject.jobs.states import OPEN, JobState
 
@@ -45,17 +45,13 @@ def concurrency_key(task: Any, *, args: Any, kwargs: Any) -> str | None:
     return _key(task, task.concurrency_key, args, kwargs) if task.concurrency_key else None
 
 
-def write_business_keys(task: Any, task_id: str, *, args: Any, kwargs: Any) -> None:
-    """Write what people may search this job by."""
+def business_keys(task: Any, *, args: Any, kwargs: Any) -> tuple[tuple[str, str], ...]:
+    """Return what people may search a job by: pairs of name and value."""
     if not task.business_keys:
-        return
+        return ()
     found = arguments(task, args, kwargs)
-    values = {name: _value(found, argument) for name, argument in task.business_keys.items()}
-    JobKey.objects.bulk_create(
-        JobKey(job_id=task_id, name=name, value=str(value)[:LONGEST])
-        for name, value in values.items()
-        if value is not None
-    )
+    values = ((name, _value(found, argument)) for name, argument in task.business_keys.items())
+    return tuple((name, str(value)[:LONGEST]) for name, value in values if value is not None)
 
 
 def _value(found: dict[str, Any], argument: str) -> Any:

@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, OperationalError, connections, transaction
 
+from myproject.databases.riding import Riding, Statement
 from myproject.jobs.errors import is_lock_wait
 from myproject.jobs.failpoints import hit
 from myproject.jobs.statements import PATIENCE, dialect, server_of, statements_for
@@ -72,7 +73,10 @@ _HARMLESS = re.compile(r"[\w.:-]+", re.ASCII).fullmatch
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewJob:
-    """A job to insert. `delay` is in seconds; None publishes on commit; `headers` and `options` are JSON or None."""
+    """A job to insert, with its business keys as pairs of name and value.
+
+    `delay` is in seconds; None publishes on commit. `headers` and `options` are JSON or None.
+    """
 
     id: str
     app: str
@@ -86,6 +90,7 @@ class NewJob:
     parent_id: str | None = None
     group_id: str | None = None
     delay: float | None = None
+    keys: tuple[tuple[str, str], ...] = ()
 
 
 def now_sql() -> str:
@@ -135,23 +140,33 @@ def database_now() -> datetime:
 
 def insert(job: NewJob) -> None:
     """Write the row of a new job into the caller's transaction. Raises IntegrityError for an id that exists."""
-    hit("insert.before")
-    further = {name: value for name in FURTHER if (value := getattr(job, name)) is not None}
-    state, seconds = (1, LOST_AFTER) if job.delay is None else (0, job.delay)
-    connection = connections[DEFAULT_DB_ALIAS]
-    text, unusual = _insert_text(
-        server_of(connection), job.app, job.task, job.queue, job.priority, state, tuple(further)
-    )
-    with connection.cursor() as cursor:
-        cursor.execute(text, (job.id, job.body, seconds, *unusual, *further.values()))
-    hit("insert.after")
+    for sql, parameters in insertion([job]):
+        execute(sql, parameters)
+
+
+def insertion(jobs: Sequence[NewJob]) -> list[Statement]:
+    """Return the statements that write new jobs and their keys: one for all rows that have the same columns."""
+    server = server_of(connections[DEFAULT_DB_ALIAS])
+    found: dict[str, tuple[list[str], list[Any]]] = {}
+    for job in jobs:
+        further = {name: value for name in FURTHER if (value := getattr(job, name)) is not None}
+        state, seconds = (1, LOST_AFTER) if job.delay is None else (0, job.delay)
+        text, values, unusual = _insert_text(server, job.app, job.task, job.queue, job.priority, state, tuple(further))
+        rows, parameters = found.setdefault(text, ([], []))
+        rows.append(values)
+        parameters += (job.id, job.body, seconds, *unusual, *further.values())
+        for name, value in job.keys:
+            rows, parameters = found.setdefault("INSERT INTO jobs_jobkey (job_id, name, value)", ([], []))
+            rows.append("(%s,%s,%s)")
+            parameters += (job.id, name, value)
+    return [(f"{text} VALUES {','.join(rows)}", parameters) for text, (rows, parameters) in found.items()]
 
 
 @lru_cache(maxsize=1024)
 def _insert_text(
     server: str, app: str, task: str, queue: str, priority: int, state: int, further: tuple[str, ...]
-) -> tuple[str, tuple[str, ...]]:
-    """Return the INSERT of such a job with its names in it, and those that it takes as parameters: they need escaping.
+) -> tuple[str, str, tuple[str, ...]]:
+    """Return the INSERT of such a job, its values, and the names that are parameters because they need escaping.
 
     Each parameter costs the driver 1.5 us, and most values are the same from call to call.
     """
@@ -159,9 +174,9 @@ def _insert_text(
     names = (app, task, queue)
     columns = ", ".join(("id, body, due_at, created_at, app, task, queue, priority, state", *further))
     known = ",".join(f"'{name}'" if _HARMLESS(name) else "%s" for name in names)
-    values = f"%s,%s,{found.later},{found.now},{known},{int(priority)},{state}{',%s' * len(further)}"
+    values = f"(%s,%s,{found.later},{found.now},{known},{int(priority)},{state}{',%s' * len(further)})"
     unusual = tuple(name for name in names if not _HARMLESS(name))
-    return f"INSERT INTO jobs_job ({columns}) VALUES ({values})", unusual
+    return f"INSERT INTO jobs_job ({columns})", values, unusual
 
 
 def _select(task_id: str, *, suffix: str = "") -> Row | None:
@@ -188,13 +203,26 @@ def lock_patiently(task_id: str, *, patience: float = PATIENCE) -> Row | None:
     return row
 
 
-def close(task_id: str, *, epoch: int, retention: float) -> bool:
-    """Close a queued job as the first statement of its body's transaction. False: it is not this message's to run.
+def own_connection() -> Riding:
+    """Return this thread's connection to the database of the jobs."""
+    return cast(Riding, connections[DEFAULT_DB_ALIAS])
 
-    That is also so when another process has the row for longer than a moment: a body, whose copy this message is. If
-    that one dies, the row is queued as it was, and the relay sends it again.
+
+@contextmanager
+def closing(task_id: str, *, epoch: int, retention: float) -> Iterator[bool]:
+    """Begin the transaction of a body with the close of its queued job; yield whether that is this message's to run.
+
+    It is not, either, when another process has the row for longer than a moment: a body, whose copy this message is.
+    If that one dies, the row is queued as it was, and the relay sends it again.
     """
-    return _execute_briefly(dialect().close, (retention, task_id, epoch)) == 1
+    with ExitStack() as stack:
+        try:
+            count = stack.enter_context(own_connection().atomic_with(dialect().close, (retention, task_id, epoch)))
+        except OperationalError as error:
+            if not is_lock_wait(error):
+                raise
+            count = 0
+        yield count == 1
 
 
 def count_start(task_id: str, *, epoch: int) -> int | None:

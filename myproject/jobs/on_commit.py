@@ -1,4 +1,8 @@
-"""Publishing what a transaction promised, once it is committed: in the caller's thread, or behind its back.
+"""What happens at the end of a transaction that promised jobs: their rows are written, and then published.
+
+The rows ride on the COMMIT (`myproject.databases`): one INSERT for all of them, and on MySQL no exchange of their own.
+A statement that may ask for them, and a savepoint, which may be rolled back without them, has them written first.
+Publishing happens in the caller's thread, or behind its back.
 
 A web process hands its messages to a thread of its own, so that a slow broker never delays an answer. The buffer is
 bounded and flushed at exit; what does not fit or is lost with the process is published by the relay, from its row.
@@ -11,12 +15,17 @@ import os
 import queue
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import structlog
 from celery import Celery
 from django.db import DEFAULT_DB_ALIAS, connections, transaction
 
+from myproject.databases.riding import Statement
+from myproject.jobs import ledger
+from myproject.jobs.failpoints import hit
+from myproject.jobs.ledger import NewJob
 from myproject.jobs.publishing import BrokerUnavailable, Hint, publish
 
 logger = structlog.get_logger(__name__)
@@ -31,6 +40,9 @@ BATCH = 500
 LINGER, BUSY = 0.003, 0.02
 #: Seconds that an ending process gives its buffer.
 FLUSH = 2.0
+#: Rows, and characters of payload, that wait for a COMMIT; more are written at once. A server takes 16 MB in one piece
+#: (MariaDB's max_allowed_packet), a payload has 256 KiB at most, and hundreds of rows gain nothing more.
+ROWS, CHARACTERS = 200, 1_000_000
 
 
 class _Thread:
@@ -101,18 +113,22 @@ def _publish_or_leave(app: Celery, hints: list[Hint], producer: Any = None, *, w
 
 
 class _OnCommit:
-    """The messages of one transaction, published together.
+    """The jobs and messages of one transaction, written and published together.
 
     Django drops the hooks of a savepoint that is rolled back, so jobs are merged within one savepoint only.
     """
 
-    def __init__(self, app: Celery, producer: Any) -> None:
+    def __init__(self, app: Celery, producer: Any = None) -> None:
         self.app = app
         self.producer = producer
         self.hints: list[Hint] = []
+        self.jobs: list[NewJob] = []  # whose rows are not written yet
+        self.size = 0  # characters of their payloads
 
     def __call__(self) -> None:
         global _thread
+        if self.jobs:  # not after a COMMIT: a test calls the hooks of a transaction that never ends
+            write_rows()
         if not _in_thread:
             _publish_or_leave(self.app, self.hints, self.producer, wait=False)
             return
@@ -127,14 +143,89 @@ def publish_on_commit(app: Celery, hints: list[Hint], *, producer: Any = None) -
     `producer` is used outside of a transaction only, where the caller holds it: taking a second one from the pool
     while every thread holds its first is a deadlock.
     """
-    connection = connections[DEFAULT_DB_ALIAS]
-    if connection.in_atomic_block:
-        producer = None
-        if connection.run_on_commit:
-            savepoints, hook, *_ = connection.run_on_commit[-1]
-            if type(hook) is _OnCommit and hook.app is app and savepoints == set(connection.savepoint_ids):
-                hook.hints.extend(hints)
-                return
+    if connections[DEFAULT_DB_ALIAS].in_atomic_block:
+        _hook(app).hints.extend(hints)
+        return
     batch = _OnCommit(app, producer)
     batch.hints.extend(hints)
     transaction.on_commit(batch)
+
+
+def _hook(app: Celery) -> _OnCommit:
+    """Return what gathers the jobs of this savepoint."""
+    connection = connections[DEFAULT_DB_ALIAS]
+    if connection.run_on_commit:
+        savepoints, hook, *_ = connection.run_on_commit[-1]
+        if type(hook) is _OnCommit and hook.app is app and savepoints == set(connection.savepoint_ids):
+            return hook
+    batch = _OnCommit(app)
+    transaction.on_commit(batch)
+    return batch
+
+
+# --- Rows that ride on the COMMIT
+
+
+def write_on_commit(app: Celery, job: NewJob) -> None:
+    """Write a new job, whose id nobody else can know, when the caller's transaction commits. For use inside of one."""
+    hook = _hook(app)
+    hook.jobs.append(job)
+    hook.size += len(job.body)
+    if len(hook.jobs) >= ROWS or hook.size >= CHARACTERS:
+        write_rows()
+    else:
+        _watch()
+
+
+def write_rows() -> None:
+    """Write the rows that wait for the COMMIT of this thread's transaction."""
+    _stop_watching()
+    hooks = _waiting()
+    for sql, parameters in ledger.insertion([job for hook in hooks for job in hook.jobs]):
+        try:
+            ledger.execute(sql, parameters)
+        except BaseException:
+            _watch()  # whoever catches this and goes on to commit has promised them all the same
+            raise
+    for hook in hooks:
+        hook.jobs, hook.size = [], 0
+
+
+def _waiting() -> list[_OnCommit]:
+    hooks = (hook for _, hook, *_ in connections[DEFAULT_DB_ALIAS].run_on_commit)
+    return [hook for hook in hooks if type(hook) is _OnCommit and hook.jobs]
+
+
+def _watch() -> None:
+    """Have the rows written in time."""
+    connection = ledger.own_connection()
+    if connection.before_commit is None:
+        connection.before_commit = _rows_of_commit
+    if _look not in connection.execute_wrappers:
+        # In front: Django's own `execute_wrapper` takes the last one away when it ends.
+        connection.execute_wrappers.insert(0, _look)
+
+
+def _stop_watching() -> None:
+    connection = ledger.own_connection()
+    connection.before_commit = None
+    if _look in connection.execute_wrappers:
+        connection.execute_wrappers.remove(_look)
+
+
+def _rows_of_commit() -> list[Statement]:
+    """Return what the COMMIT takes along. If it fails, the transaction and these hooks are gone with it."""
+    hit("commit.before")
+    _stop_watching()
+    hooks = _waiting()
+    statements = ledger.insertion([job for hook in hooks for job in hook.jobs])
+    for hook in hooks:
+        hook.jobs, hook.size = [], 0
+    return statements
+
+
+def _look(execute: Callable[..., Any], sql: str, *rest: Any) -> Any:
+    """Write the rows before a statement that may ask for them, or that a rollback may go back to."""
+    if "jobs_job" in sql or sql.startswith("SAVEPOINT"):
+        write_rows()
+    return execute(sql, *rest)

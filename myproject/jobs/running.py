@@ -11,8 +11,8 @@ import itertools
 import os
 import random
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
@@ -22,18 +22,16 @@ import structlog
 from billiard.common import terminate_handler_fired  # type: ignore[attr-defined]
 from celery.app import task as celery_task
 from celery.exceptions import Ignore, Reject, Retry
-from django.db import DatabaseError, IntegrityError, InterfaceError, transaction
+from django.db import DatabaseError, InterfaceError, transaction
 from django.utils.module_loading import import_string
 
 from myproject.errors import OutageError, RetryableError, UnknownOutcomeError
-from myproject.jobs import canvas, deaths, keys, leases, ledger
+from myproject.jobs import canvas, deaths, foreign, keys, leases, ledger
 from myproject.jobs.controls import held
 from myproject.jobs.database import renew_connections
 from myproject.jobs.errors import LeaseLost, OutcomeUnknown, Snooze, is_passing, is_scarce
 from myproject.jobs.failpoints import hit
 from myproject.jobs.holders import is_pool_child, make_holder
-from myproject.jobs.ledger import NewJob
-from myproject.jobs.payload import encode
 from myproject.jobs.states import JobState
 
 logger = structlog.get_logger(__name__)
@@ -147,7 +145,7 @@ def _run(task: Any, request: Any, args: Any, kwargs: Any) -> Any:
 def _begin(task: Any, request: Any, args: Any, kwargs: Any) -> Execution:
     epoch = request.get("job_epoch")
     if epoch is None:
-        epoch = request.job_epoch = _adopt(task, request, args, kwargs)
+        epoch = request.job_epoch = foreign.adopt(task, request, args, kwargs)
     execution = Execution(id=request.id, epoch=epoch, task=task.name, unknown=bool(request.get("job_unknown")))
     queue = (request.delivery_info or {}).get("routing_key") or ""
     hold = held(task.app, task.name, queue)
@@ -174,48 +172,22 @@ def is_alone() -> bool:
     return is_pool_child() or "JOBS_ALONE" in os.environ
 
 
-def _adopt(task: Any, request: Any, args: Any, kwargs: Any) -> int:
-    """Write the row of a message that a foreign producer sent. Its id makes its copies one job.
-
-    The row says that it is foreign: its sender may know nothing of rows, and finds the outcome where it expects it.
-    """
-    info = request.delivery_info or {}
-    request.job_foreign = True
-    if ledger.read(request.id) is not None:
-        return 0
-    embed = {"callbacks": request.callbacks, "errbacks": request.errbacks, "chain": request.chain}
-    headers = {"retries": request.retries, "group_index": request.group_index, "ignore_result": request.ignore_result}
-    headers["job_foreign"] = True
-    job = NewJob(
-        id=request.id,
-        app=task.app.main,
-        task=task.name,
-        queue=info.get("routing_key") or task.app.conf.task_default_queue,
-        priority=info.get("priority") or 0,
-        body=encode(task.name, (list(args), dict(kwargs), {**embed, "chord": request.chord})),
-        headers=encode(task.name, {name: value for name, value in headers.items() if value}),  # type: ignore[arg-type]
-        root_id=request.root_id if request.root_id != request.id else None,
-        parent_id=request.parent_id,
-        group_id=request.group,
-    )
-    try:
-        with transaction.atomic():
-            ledger.insert(job)
-            keys.write_business_keys(task, job.id, args=args, kwargs=kwargs)
-    except IntegrityError:
-        pass
-    return 0
-
-
-def _repeatedly(work: Callable[[], Any], *, undo: Callable[[], None], seconds: float = 0.0) -> Any:
+def _repeatedly(
+    work: Callable[[], Any],
+    *,
+    undo: Callable[[], None],
+    begin: Callable[[], AbstractContextManager[Any]] = transaction.atomic,
+    seconds: float = 0.0,
+) -> Any:
     """Commit what `work` does, and begin again after a deadlock, a lock wait or a lost connection.
 
-    A few times, or for `seconds` if that is longer. `undo` forgets what a try that was rolled back left in memory.
+    A few times, or for `seconds` if that is longer. `begin` is the transaction; `undo` forgets what a try that was
+    rolled back left in memory.
     """
     end = time.monotonic() + seconds
     for tries in itertools.count(1):
         try:
-            with transaction.atomic():
+            with begin():
                 return work()
         except (DatabaseError, InterfaceError) as error:
             undo()
@@ -232,8 +204,9 @@ def _repeatedly(work: Callable[[], Any], *, undo: Callable[[], None], seconds: f
 def _run_in_transaction(task: Any, request: Any, execution: Execution, args: Any, kwargs: Any) -> _Ended:
     undo = partial(_undo, request, execution)
     key = _provide_key(task, args, kwargs)
+    work = partial(_transaction, task, request, execution, key, args, kwargs)
     try:
-        ended: _Ended = _repeatedly(partial(_transaction, task, request, execution, key, args, kwargs), undo=undo)
+        ended: _Ended = _repeatedly(work, undo=undo, begin=partial(_closing, task, execution))
     except Retry as retry:
         asked: Any = retry  # the types that are about for it are of another version
         if asked.sig is not None:  # what `retry` wrote was undone with the body
@@ -250,11 +223,18 @@ def _provide_key(task: Any, args: Any, kwargs: Any) -> str | None:
     return key
 
 
+@contextmanager
+def _closing(task: Any, execution: Execution) -> Iterator[None]:
+    """Begin the body's transaction with the close of its row."""
+    with ledger.closing(execution.id, epoch=execution.epoch, retention=task.retention) as closed:
+        if not closed:
+            raise Ignore("closed, cancelled, of another life, or running elsewhere")
+        execution.state = JobState.SUCCEEDED
+        hit("close.after")
+        yield
+
+
 def _transaction(task: Any, request: Any, execution: Execution, key: str | None, args: Any, kwargs: Any) -> _Ended:
-    if not ledger.close(execution.id, epoch=execution.epoch, retention=task.retention):
-        raise Ignore("closed, cancelled, of another life, or running elsewhere")
-    execution.state = JobState.SUCCEEDED
-    hit("close.after")
     if key and not keys.enter(key, execution.id, seconds=0):
         raise Snooze(BUSY_PAUSE)
     ended = _body(task, partial(task.run, *args, **kwargs))

@@ -133,7 +133,7 @@ class DurableTask(Base):
             parent_id=parent.request.id if parent is not None else None,
             delay=countdown if countdown and countdown > 0 else None,
         )
-        result = self.AsyncResult(write(self.app, job, args=args, kwargs=kwargs, producer=producer))
+        result = self.AsyncResult(write(self.app, job, args=args, kwargs=kwargs, producer=producer, fresh=True))
         result.ignored = self.ignore_result
         if parent is not None:
             parent.add_trail(result)

@@ -6,10 +6,8 @@ sentence in mind, change ours if it must be, run tests/jobs, and write the new d
 
 from __future__ import annotations
 
-import hashlib
-import importlib
 import inspect
-from typing import Any, NamedTuple
+from typing import Any
 
 import celery
 import pytest
@@ -20,15 +18,7 @@ from celery.canvas import _chord, group  # type: ignore[attr-defined]
 from myproject.jobs.amqp import DurableAMQP
 from myproject.jobs.backend import JobBackend
 from myproject.jobs.task import DurableTask
-
-
-class Part(NamedTuple):
-    """A function or class of Celery, the digest of its source, and what we rely on."""
-
-    name: str
-    digest: str
-    relied_on: str
-
+from tests.contracts.parts import Part, check, find
 
 PARTS = (
     Part(
@@ -254,22 +244,9 @@ PARTS = (
 )
 
 
-def find(name: str) -> Any:
-    module, _, path = name.partition(":")
-    found: Any = importlib.import_module(module)
-    for step in path.split("."):
-        found = getattr(found, step)
-    return inspect.unwrap(found)
-
-
 @pytest.mark.parametrize("part", PARTS, ids=lambda part: part.name)
 def test_the_part_is_as_it_was_when_ours_was_written(part):
-    digest = hashlib.sha256(inspect.getsource(find(part.name)).encode()).hexdigest()[:12]
-
-    assert digest == part.digest, (
-        f"{part.name} changed (Celery {celery.__version__}). What we rely on: {part.relied_on} Read it again; if that"
-        f" still holds, its digest here becomes {digest}."
-    )
+    check(part, version=f"Celery {celery.__version__}")
 
 
 def test_what_the_tracer_does_after_a_body_comes_in_this_order():

@@ -32,7 +32,7 @@ STEPS: tuple[tuple[Place, ...], ...] = (
     (Place("worker", "rearm.after", "again"), Place("site", "insert.after", "announce")),
     (Place("worker", "fail.before", "poison"), Place("site", "publish.after", "announce")),
     (Place("worker", "fail.after", "poison"), Place("worker", "release.before_commit", "charge")),
-    (Place("worker", "chord.counted", "chord"),),
+    (Place("worker", "chord.counted", "chord"), Place("site", "commit.before", "announce")),
     (Place("worker", "chord.fired", "chord"),),
     (Place("worker", "start.counted", "killed"),),
     (Place("relay", "relay.selected", "later"),),

@@ -41,7 +41,12 @@ def finish(state: JobState, *, closed_here: bool = False) -> bool:
 
 def in_transaction_mode(ending: Callable[[], Any]) -> Callable[[], Any]:
     """Return a run in transaction mode: the close first, then what the body's end writes."""
-    return lambda: ledger.close(ID, epoch=0, retention=1) and ending()
+
+    def run() -> Any:
+        with ledger.closing(ID, epoch=0, retention=1) as closed:
+            return closed and ending()
+
+    return run
 
 
 def in_lease_mode(ending: Callable[[], Any]) -> Callable[[], Any]:

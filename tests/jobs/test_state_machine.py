@@ -198,7 +198,7 @@ class Life(RuleBasedStateMachine):
     def begin(self, names: list[str]) -> None:
         """Some jobs are promised, so that there is something to break."""
         for name in names:
-            self.send(name, None, "commit")
+            self.send(name, None, "commit", True)
 
     @precondition(
         lambda self: len(self.promised) - len(self.closed) < 3
@@ -206,23 +206,27 @@ class Life(RuleBasedStateMachine):
     @rule(
         name=NAMES,
         countdown=st.sampled_from([None, None, 10]),
-        end=st.sampled_from(["commit", "commit", "commit", "rollback", "insert.before", "insert.after"]),
+        end=st.sampled_from(
+            ["commit", "commit", "commit", "rollback", "insert.before", "insert.after", "commit.before"]
+        ),
+        named=st.booleans(),
     )
-    def send(self, name: str, countdown: int | None, end: str) -> None:
-        """A caller promises a job, and dies or changes its mind."""
+    def send(self, name: str, countdown: int | None, end: str, named: bool) -> None:
+        """A caller promises a job, under an id of its own or not, and dies or changes its mind."""
         if "." in end:
             failpoints.arm(f"{end}:kill")
         key = f"k{len(self.promised)}"
         try:
             with transaction.atomic():
-                app.tasks[name].apply_async((key,), countdown=countdown, task_id=key)  # type: ignore[arg-type]
+                task_id = key if named else None
+                result = app.tasks[name].apply_async((key,), countdown=countdown, task_id=task_id)  # type: ignore[arg-type]
                 if end == "rollback":
                     raise Killed
         except Killed:
             return
         finally:
             failpoints.arm("")
-        self.promised[key] = name
+        self.promised[result.id] = name
 
     @precondition(lambda self: self.messages)
     @rule(
