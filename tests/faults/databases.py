@@ -1,18 +1,19 @@
-"""One database of a world: MariaDB with every commit forced to disk, on a port that it keeps, or a SQLite file."""
+"""One database of a world: MariaDB or MySQL with every commit on disk, on a port that it keeps, or a SQLite file."""
 
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import sqlite3
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
+from myproject.settings.base import LOCK_WAIT
 from tests.faults.budgets import STEP
-from tests.servers.mariadb import mariadb_binaries, own_temporary_files
+from tests.servers import mysql
+from tests.servers.mariadb import as_root, mariadb_binaries, own_temporary_files
 from tests.servers.processes import Process, free_port, frozen, resume_group, wait_until
 
 
@@ -66,6 +67,9 @@ class Mariadb:
 
     kind = "mariadb"
     name = "world"
+    #: What goes before a statement that is to wait for a lock no longer than `lock_wait`, in seconds.
+    briefly, lock_wait = "SET STATEMENT innodb_lock_wait_timeout=1 FOR ", 1
+    log_size = "--innodb-log-file-size=32M"
 
     def __init__(self, *, folder: Path) -> None:
         """Describe a server with its data in `folder`; nothing runs before `start`."""
@@ -78,39 +82,40 @@ class Mariadb:
         """Start the server on its data, made at the first start."""
         if self.is_running():
             return
-        install, server = mariadb_binaries()
-        as_root = ["--user=root"] if os.geteuid() == 0 else []
         if not self.data.exists():
-            self._install(install, as_root)
+            self.folder.mkdir(parents=True, exist_ok=True)
+            # The new folder stays unfinished when this is interrupted: it is made aside.
+            unfinished = self.data.with_suffix(".new")
+            self._make_data(unfinished)
+            shutil.move(unfinished, self.data)
         options = [
             f"--datadir={self.data}", f"--socket={self.folder / 's'}", f"--pid-file={self.folder / 'pid'}",
             f"--port={self.port}", "--bind-address=127.0.0.1", "--character-set-server=utf8mb4",
-            "--max-connections=200", "--skip-log-bin", "--innodb-buffer-pool-size=64M", "--innodb-log-file-size=32M",
-            "--innodb-flush-log-at-trx-commit=1", "--performance-schema=OFF", *as_root, *self.options,
+            "--max-connections=200", "--skip-log-bin", "--innodb-buffer-pool-size=64M", self.log_size,
+            "--innodb-flush-log-at-trx-commit=1", "--performance-schema=OFF", *as_root(), *self.options,
         ]  # fmt: skip
         self.process = Process(
-            [server, "--no-defaults", *options],
+            [*self._command(), *options],
             folder=self.folder,
-            name="mariadb",
+            name=self.kind,
             env=own_temporary_files(self.folder),
         )
         self.process.wait_ready(self.answers, timeout=2 * STEP)
         self.rows(f"CREATE DATABASE IF NOT EXISTS {self.name}", database=None)
 
-    def _install(self, install: str, as_root: Sequence[str]) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        # The new folder stays unfinished when the installation is interrupted: it is made aside.
-        unfinished = self.data.with_suffix(".new")
+    def _command(self) -> list[str]:
+        return [mariadb_binaries()[1], "--no-defaults"]
+
+    def _make_data(self, folder: Path) -> None:
         done = subprocess.run(
             [
-                install, "--no-defaults", f"--datadir={unfinished}", "--auth-root-authentication-method=normal",
-                "--skip-test-db", *as_root,
+                mariadb_binaries()[0], "--no-defaults", f"--datadir={folder}",
+                "--auth-root-authentication-method=normal", "--skip-test-db", *as_root(),
             ],
             capture_output=True, text=True, env=own_temporary_files(self.folder), check=False,
         )  # fmt: skip
         if done.returncode:
             raise RuntimeError(f"mariadb-install-db failed: {done.stdout + done.stderr}")
-        shutil.move(unfinished, self.data)
 
     def is_running(self) -> bool:
         """Tell whether the server's process is there."""
@@ -185,9 +190,26 @@ class Mariadb:
             assert self.process is not None
             resume_group(self.process.pid)
         self.start()
-        wait_until(self.answers, timeout=2 * STEP, what="MariaDB answering")
+        wait_until(self.answers, timeout=2 * STEP, what=f"{self.kind} answering")
 
     def stop(self) -> None:
         """End the server for good."""
         if self.process is not None:
             self.process.kill()
+
+
+class Mysql(Mariadb):
+    """The same with MySQL, which knows no wait of one statement: there it is as long as the session's."""
+
+    kind = "mysql"
+    briefly, lock_wait = "", LOCK_WAIT
+    log_size = "--innodb-redo-log-capacity=64M"
+
+    def _command(self) -> list[str]:
+        return [*mysql.mysql_command(), *mysql.OPTIONS]
+
+    def _make_data(self, folder: Path) -> None:
+        mysql.make_data(self._command(), folder=folder.parent, name=folder.name)
+
+
+KINDS: dict[str, Any] = {"sqlite": Sqlite, "mariadb": Mariadb, "mysql": Mysql}

@@ -18,7 +18,7 @@ from tests.faults import gates, oracle
 from tests.faults.brokers import Broker
 from tests.faults.budgets import RECOVERY, SETTLE, START, STEP, seed, seed_of
 from tests.faults.checker import Report, log_errors, look, wait_for_all
-from tests.faults.databases import Mariadb, Sqlite
+from tests.faults.databases import KINDS
 from tests.faults.failpoints import Failpoints
 from tests.faults.load import Answer, Producer
 from tests.faults.programs import Program, Programs
@@ -38,13 +38,13 @@ class World:
     """Everything that one row needs. See the package's docstring for how a row is written."""
 
     def __init__(self, *, broker: str, database: str, stock: bool = False) -> None:
-        """Describe a world of a `redis` or `valkey`, on `mariadb` or `sqlite`, with `stock` Celery or the platform."""
+        """Describe a world of `redis` or `valkey`, a kind of `databases.KINDS`, and `stock` Celery or the platform."""
         self.name = f"{broker}+{database}" + ("+stock" if stock else "")
         self.stock = stock
         # A short path: supervisor's and MariaDB's sockets may have 107 characters.
         self.folder = Path(tempfile.mkdtemp(prefix="mp-faults-"))
         self.broker = Broker(broker, folder=self.folder / "broker")
-        self.database: Any = (Mariadb if database == "mariadb" else Sqlite)(folder=self.folder / "db")
+        self.database: Any = KINDS[database](folder=self.folder / "db")
         self.oracle = oracle.Oracle(self.folder / "ledger")
         (self.folder / "gates").mkdir()
         self.gates = gates.Gates(self.folder / "gates")

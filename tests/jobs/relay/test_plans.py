@@ -47,7 +47,7 @@ def recorded() -> Iterator[list[Statement]]:
 
 def plans(sql: str, params: Any) -> list[dict[str, Any]]:
     with connection.cursor() as cursor:
-        cursor.execute(f"EXPLAIN {sql}", params)
+        cursor.execute(f"EXPLAIN FORMAT=TRADITIONAL {sql}", params)  # a table; MySQL answers with a tree
         names = [column[0] for column in cursor.description]
         return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
