@@ -1,9 +1,15 @@
-"""Redis priorities: 9 is the most urgent.
+"""Redis: 9 is the most urgent priority, and a broker that goes away costs a worker no places and not its life.
 
 Stock Celery writes a message of priority N to the list `<queue>` (N = 0) or `<queue>:N` on Redis and its workers read
 those lists from 0 up, so 0 runs first, while on RabbitMQ (and in this product's documents) 9 runs first. Only the
 order of reading is changed here; keys and messages stay as stock writes them, so stock producers, `inspect`, `purge`
 and `self.retry` agree with it. Source: kombu.transport.redis (Channel._brpop_start and Channel._get, kombu 5.7).
+
+A worker takes as many messages as it has places, and a place is free again when its message is acknowledged. Stock
+frees it only when the broker has said so: each answer that is lost while the connections stay (a broker that is silent
+for longer than `socket_timeout`) takes a place away for good, and with the last one the worker runs nothing while it
+says that it is ready. And a worker whose broker dies while it holds messages tries to hand them back through a
+connection that it has given up by then, whose AttributeError ends it. Source: QoS.ack, Channel.close.
 """
 
 from __future__ import annotations
@@ -12,6 +18,7 @@ from typing import Any
 
 from kombu import transport as kombu_transports
 from kombu.transport import redis as stock
+from kombu.transport.virtual import QoS as QoSInMemory
 
 
 class _MostUrgentFirst(list[int]):
@@ -25,9 +32,45 @@ class _MostUrgentFirst(list[int]):
         return reversed(list(self[:]))
 
 
-class _PriorityMixin:
-    """Reads the lists from the most urgent down; everything else is kombu's."""
+#: The types that are about for kombu know less of it than there is.
+_StockQoS: Any = stock.QoS
 
+
+class HeldMessages(_StockQoS):
+    """kombu's record of the messages that a worker holds, which frees a place also when the broker does not hear of it.
+
+    What the broker was not told of stays with it, and is delivered again when VISIBILITY_TIMEOUT is over, as are the
+    messages of a worker that died: a durable job's copy then finds its row closed.
+    """
+
+    def ack(self, delivery_tag: Any) -> None:
+        """Acknowledge a message. Raises what the connection raises; the place is free."""
+        try:
+            super().ack(delivery_tag)
+        except self.channel.connection_errors:
+            QoSInMemory.ack(self, delivery_tag)
+            raise
+
+    def reject(self, delivery_tag: Any, requeue: bool = False) -> None:
+        """Reject a message. Raises what the connection raises; the place is free."""
+        try:
+            super().reject(delivery_tag, requeue=requeue)
+        except self.channel.connection_errors:
+            QoSInMemory.ack(self, delivery_tag)
+            raise
+
+    def restore_unacked(self, client: Any = None) -> None:
+        """Hand back what is held, unless the connection was given up: then nobody knows where to."""
+        if self.channel.connection.client is None:
+            self._delivered.clear()
+        else:
+            super().restore_unacked(client)
+
+
+class _PlatformMixin:
+    """Reads the lists from the most urgent down, and frees places as above; everything else is kombu's."""
+
+    QoS: Any = HeldMessages
     priority_steps: list[int]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -35,11 +78,11 @@ class _PriorityMixin:
         self.priority_steps = _MostUrgentFirst(sorted(self.priority_steps))
 
 
-class Channel(_PriorityMixin, stock.Channel):
+class Channel(_PlatformMixin, stock.Channel):
     """kombu's Redis channel, reading priority 9 first."""
 
 
-class SentinelChannel(_PriorityMixin, stock.SentinelChannel):
+class SentinelChannel(_PlatformMixin, stock.SentinelChannel):
     """kombu's Sentinel channel, reading priority 9 first."""
 
 
