@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.db.models import Model, QuerySet
-from kombu.utils.json import dumps
+from kombu.utils.json import JSONEncoder, dumps
 
 from myproject.errors import InvalidInput
 from myproject.jobs.models import ID_LENGTH
@@ -13,6 +13,9 @@ from myproject.jobs.models import ID_LENGTH
 #: Bytes of a job's body. A message is held by the database, the broker and a worker, and copied at each hand-over; the
 #: largest call of the shop (an id and two words) has 200 bytes, and 256 KiB hold 10,000 ids.
 LARGEST_BODY = 262_144
+
+#: `dumps` makes an encoder for each call, which is half of what this one takes.
+_encode = JSONEncoder(separators=(",", ":")).encode
 
 EMBED = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
 
@@ -35,7 +38,7 @@ def check_id(task_id: object) -> str:
 def encode(task: str, body: tuple[Any, Any, Any]) -> str:
     """Return the body of a job, [args, kwargs, embed], as JSON. Raises PayloadRefused and names the argument."""
     try:
-        text: str = dumps(body, separators=(",", ":"))
+        text: str = _encode(body)
     except (TypeError, ValueError, RecursionError) as error:
         where, value = _find(body[0], body[1])
         if isinstance(value, Model):

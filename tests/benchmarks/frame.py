@@ -1,7 +1,8 @@
 """What every benchmark shares: samples with a median and a spread, lines of the table, and the order of rounds.
 
-Only ratios mean anything. Each round measures every arm once, in shuffled order, and a ratio is the median over the
-rounds of (one arm / the other arm in the same round): load from elsewhere then touches both sides alike.
+Only ratios mean anything. Each round measures every arm once, or every pair of arms, in shuffled order, and a ratio is
+the median over the rounds of (one arm / the other arm in the same round): load from elsewhere then touches both sides
+alike.
 """
 
 from __future__ import annotations
@@ -129,6 +130,32 @@ class Rounds:
     def samples(self, arm: str, unit: str) -> Samples:
         """Return what one arm measured."""
         return Samples.of(self.found[arm], unit)
+
+
+@dataclass
+class Pairs:
+    """Runs pairs of arms in shuffled rounds, the two of a pair one right after the other.
+
+    For ratios that are held to a few per cent: the machine is not the same from one second to the next.
+    """
+
+    count: int
+    seed: int = 1
+    found: dict[tuple[str, str], list[tuple[float, float]]] = field(default_factory=dict)
+
+    def run(self, pairs: Sequence[tuple[str, str]], arms: Mapping[str, Callable[[], float]]) -> None:
+        """Measure every pair once per round, each time the other one of the two first."""
+        order = random.Random(self.seed)
+        for number in range(self.count):
+            for pair in order.sample(pairs, len(pairs)):
+                one, other = pair if number % 2 else pair[::-1]
+                first, second = arms[one](), arms[other]()
+                self.found.setdefault(pair, []).append((first, second) if number % 2 else (second, first))
+
+    def samples(self, pair: tuple[str, str], unit: str) -> tuple[Samples, Samples]:
+        """Return what the two arms of a pair measured."""
+        ours, reference = zip(*self.found[pair], strict=True)
+        return Samples.of(ours, unit), Samples.of(reference, unit)
 
 
 HEADINGS = ("what", "ours", "reference", "ratio", "target", "met")

@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 
-from tests.benchmarks.frame import Line, Rounds, Samples, Target, table
+from tests.benchmarks.frame import Line, Pairs, Rounds, Samples, Target, table
 
 
 def test_median_and_quartiles() -> None:
@@ -56,6 +56,22 @@ def test_every_arm_runs_once_per_round_in_an_order_that_changes() -> None:
     assert [sorted(order[start : start + 3]) for start in range(0, 60, 3)] == [["a", "b", "c"]] * 20
     assert len({tuple(order[start : start + 3]) for start in range(0, 60, 3)}) > 1
     assert rounds.samples("a", "us").values == (1.0,) * 20
+
+
+def test_the_two_of_a_pair_follow_each_other_in_either_order() -> None:
+    order: list[str] = []
+
+    def arm(name: str, value: float) -> float:
+        order.append(name)
+        return value
+
+    pairs = Pairs(count=20)
+    wanted = [("a", "b"), ("c", "b")]
+    pairs.run(wanted, {name: partial(arm, name, value) for name, value in (("a", 1.0), ("b", 2.0), ("c", 3.0))})
+    found = ["".join(order[start : start + 2]) for start in range(0, 80, 2)]
+    assert {pair: found.count(pair) for pair in found} == {"ab": 10, "ba": 10, "cb": 10, "bc": 10}
+    ours, reference = pairs.samples(("c", "b"), "us")
+    assert (ours.values, reference.values) == ((3.0,) * 20, (2.0,) * 20)
 
 
 def test_the_table_says_what_is_met() -> None:

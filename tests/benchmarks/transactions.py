@@ -9,18 +9,46 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
-from tests.benchmarks.frame import Line, Rounds, Target
+from tests.benchmarks.frame import Line, Pairs, Target
 from tests.benchmarks.measuring import measurer
 
 if TYPE_CHECKING:
     from tests.benchmarks.stand import Stand
 
-#: Transactions of one arm per round: long enough (about 40 ms) to hide a single interruption, short enough that all
-#: arms of a round see the same machine.
-BLOCK = 60
+#: Transactions of one arm per round: long enough (about 30 ms) to hide a single interruption, short enough that both
+#: arms of a pair see the same machine.
+BLOCK = 40
 #: Blocks of the main arms per unit of --rounds: these rounds are short and the figures are held to a few per cent.
 ROUNDS_EACH = 8
 
+
+#: Whose transaction, how it publishes, and how many jobs are in it.
+ARMS = (
+    *(("ours", "inline", 0), ("ours", "inline", 1), ("ours", "inline", 5)),
+    *(("ours", "web", 1), ("ours", "web", 5), ("ours", "floor", 1)),
+    *(("stock", "inline", 0), ("stock", "inline", 1), ("stock", "inline", 5)),
+)
+_ONE, _FIVE = "order + 2 lines, one .delay()", "order + 2 lines, five .delay()"
+#: The lines of the table, each with its two arms and its limit.
+LINES: tuple[tuple[str, str, str, float | None], ...] = (
+    (f"{_ONE}, inline / without", "ours/inline/1", "ours/inline/0", 1.45),
+    (f"{_ONE}, web process / without", "ours/web/1", "ours/inline/0", 1.3),
+    (f"{_ONE}, inline / stock on_commit(delay)", "ours/inline/1", "stock/inline/1", 0.75),
+    (f"{_ONE}, web process / stock on_commit(delay)", "ours/web/1", "stock/inline/1", 0.75),
+    ("(order + 2 lines, one row of a bare outbox / without)", "ours/floor/1", "ours/inline/0", None),
+    ("(stock on_commit(delay) / without)", "stock/inline/1", "stock/inline/0", None),
+    (f"{_FIVE}, inline / without", "ours/inline/5", "ours/inline/0", 2.2),
+    (f"({_FIVE}, web process / without)", "ours/web/5", "ours/inline/0", None),
+    ("(stock, five on_commit(delay) / without)", "stock/inline/5", "stock/inline/0", None),
+    ("(raw SQL: one row of a bare outbox / without)", "raw/ours/floor/1", "raw/ours/inline/0", None),
+    ("(raw SQL: one, inline / without)", "raw/ours/inline/1", "raw/ours/inline/0", None),
+    ("(raw SQL: one, web process / without)", "raw/ours/web/1", "raw/ours/inline/0", None),
+    ("(raw SQL: one, inline / stock on_commit(delay))", "raw/ours/inline/1", "raw/stock/inline/1", None),
+    ("(raw SQL: one, web process / stock on_commit(delay))", "raw/ours/web/1", "raw/stock/inline/1", None),
+    ("(raw SQL: stock on_commit(delay) / without)", "raw/stock/inline/1", "raw/stock/inline/0", None),
+    ("(raw SQL: five, inline / without)", "raw/ours/inline/5", "raw/ours/inline/0", None),
+    ("(raw SQL: stock, five / without)", "raw/stock/inline/5", "raw/stock/inline/0", None),
+)
 
 # --- In the measuring process ----------------------------------------------------------------------------------------
 
@@ -74,46 +102,16 @@ def measure(stand: Stand, *, database_url: str, rounds: int) -> list[Line]:
             arguments = {"side": side, "publish": publish, "jobs": jobs, "raw": raw, "count": BLOCK}
             return float(process.call("transactions:run_block", **arguments))
 
-        kinds = [
-            *(("ours", "inline", 0), ("ours", "inline", 1), ("ours", "inline", 5)),
-            *(("ours", "web", 1), ("ours", "web", 5), ("ours", "floor", 1)),
-            *(("stock", "inline", 0), ("stock", "inline", 1), ("stock", "inline", 5)),
-        ]
-        arms = {f"{side}/{publish}/{jobs}": partial(block, side, publish, jobs, False) for side, publish, jobs in kinds}
-        arms |= {
-            f"raw/{side}/{publish}/{jobs}": partial(block, side, publish, jobs, True) for side, publish, jobs in kinds
+        arms = {
+            f"{'raw/' if raw else ''}{side}/{publish}/{jobs}": partial(block, side, publish, jobs, raw)
+            for raw in (False, True)
+            for side, publish, jobs in ARMS
         }
         for arm in arms.values():  # connections, templates and caches are made once, outside the rounds
             arm()
-        found = Rounds(count=rounds * ROUNDS_EACH)
-        for _ in found.run(arms):
-            pass
-    return _lines(found)
-
-
-def _lines(found: Rounds) -> list[Line]:
-    one, five = "order + 2 lines, one .delay()", "order + 2 lines, five .delay()"
-
-    def line(what: str, ours: str, reference: str, limit: float | None) -> Line:
-        target = Target(limit) if limit else None
-        return Line(what, found.samples(ours, "us"), found.samples(reference, "us"), target)
-
+        found = Pairs(count=rounds * ROUNDS_EACH)
+        found.run([(ours, reference) for _, ours, reference, _ in LINES], arms)
     return [
-        line(f"{one}, inline / without", "ours/inline/1", "ours/inline/0", 1.45),
-        line(f"{one}, web process / without", "ours/web/1", "ours/inline/0", 1.3),
-        line(f"{one}, inline / stock on_commit(delay)", "ours/inline/1", "stock/inline/1", 0.75),
-        line(f"{one}, web process / stock on_commit(delay)", "ours/web/1", "stock/inline/1", 0.75),
-        line("(order + 2 lines, one row of a bare outbox / without)", "ours/floor/1", "ours/inline/0", None),
-        line("(stock on_commit(delay) / without)", "stock/inline/1", "stock/inline/0", None),
-        line(f"{five}, inline / without", "ours/inline/5", "ours/inline/0", 2.2),
-        line(f"({five}, web process / without)", "ours/web/5", "ours/inline/0", None),
-        line("(stock, five on_commit(delay) / without)", "stock/inline/5", "stock/inline/0", None),
-        line("(raw SQL: one row of a bare outbox / without)", "raw/ours/floor/1", "raw/ours/inline/0", None),
-        line("(raw SQL: one, inline / without)", "raw/ours/inline/1", "raw/ours/inline/0", None),
-        line("(raw SQL: one, web process / without)", "raw/ours/web/1", "raw/ours/inline/0", None),
-        line("(raw SQL: one, inline / stock on_commit(delay))", "raw/ours/inline/1", "raw/stock/inline/1", None),
-        line("(raw SQL: one, web process / stock on_commit(delay))", "raw/ours/web/1", "raw/stock/inline/1", None),
-        line("(raw SQL: stock on_commit(delay) / without)", "raw/stock/inline/1", "raw/stock/inline/0", None),
-        line("(raw SQL: five, inline / without)", "raw/ours/inline/5", "raw/ours/inline/0", None),
-        line("(raw SQL: stock, five / without)", "raw/stock/inline/5", "raw/stock/inline/0", None),
+        Line(what, *found.samples((ours, reference), "us"), Target(limit) if limit else None)
+        for what, ours, reference, limit in LINES
     ]
