@@ -39,6 +39,16 @@ class EmbeddedIndex(ABC):
     def refresh(self) -> None:
         """Build the full-text structure anew from the documents."""
 
+    def put(self, documents: Sequence[Document]) -> None:
+        """Insert or replace rows, in one statement."""
+        with_target = connection.features.supports_update_conflicts_with_target
+        Document.objects.bulk_create(
+            documents,
+            update_conflicts=True,
+            update_fields=["version", "title_words", "other_words"],
+            unique_fields=["product"] if with_target else None,
+        )
+
     def index(self, product_ids: Sequence[int]) -> int:
         """Bring the documents of these products up to date; those no longer active or gone leave. Return writes."""
         written = 0
@@ -131,13 +141,7 @@ class EmbeddedIndex(ABC):
             )
             for words in found
         ]
-        with_target = connection.features.supports_update_conflicts_with_target
-        Document.objects.bulk_create(
-            documents,
-            update_conflicts=True,
-            update_fields=["version", "title_words", "other_words"],
-            unique_fields=["product"] if with_target else None,
-        )
+        self.put(documents)
         return len(documents) + self.remove([pk for pk in known if pk not in present])
 
 

@@ -120,6 +120,17 @@ def test_indexing_again_changes_nothing_and_a_change_replaces_the_words(
     assert len(index.search(["men"], filters=NO_FILTERS).hits) == 2
 
 
+def test_products_that_change_together_are_all_found_by_their_new_words(
+    index: SearchIndex, ids: dict[str, int]
+) -> None:
+    index.index(list(ids.values()))
+    Product.objects.update(name="Tortoise", version=F("version") + 1)
+    index.index(list(ids.values()))
+
+    assert found(index, "tortoise") == set(ids)
+    assert found(index, "turtle") == set()
+
+
 def test_retired_products_leave_and_come_back(index: SearchIndex, ids: dict[str, int]) -> None:
     index.index(list(ids.values()))
     change_product_status(product_ids=[ids["15970"]], target="retired", now=NOW)
