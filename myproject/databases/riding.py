@@ -26,22 +26,26 @@ class Riding(BaseDatabaseWrapper):
     before_commit: Callable[[], list[Statement]] | None = None
 
     def _commit(self) -> None:
-        ask, self.before_commit = self.before_commit, None
         try:
-            self._commit_after(ask() if ask is not None else [])
+            self._commit_after(self.before_commit() if self.before_commit is not None else [])
         except DatabaseError:
-            raise  # `atomic` rolls back
+            raise  # `atomic` rolls back; whoever commits by hand may try again
         except BaseException:
             # Such as a time limit's signal. `atomic` is about to switch autocommit on, and that commits what is there:
             # the work without what should have come with it.
             self._abandon()
             raise
+        self.before_commit = None
 
     def _commit_after(self, statements: Sequence[Statement]) -> None:
         for sql, parameters in statements:
             with self.cursor() as cursor:
                 cursor.execute(sql, parameters)
         super()._commit()  # type: ignore[misc]  # every backend has it
+
+    def _rollback(self) -> None:
+        self.before_commit = None
+        super()._rollback()  # type: ignore[misc]
 
     def _abandon(self) -> None:
         try:

@@ -127,8 +127,8 @@ class _OnCommit:
 
     def __call__(self) -> None:
         global _thread
-        if self.jobs:  # not after a COMMIT: a test calls the hooks of a transaction that never ends
-            write_rows()
+        if self.jobs and connections[DEFAULT_DB_ALIAS].in_atomic_block:
+            write_rows()  # there was no COMMIT: a test calls the hooks of a transaction that never ends
         if not _in_thread:
             _publish_or_leave(self.app, self.hints, self.producer, wait=False)
             return
@@ -178,15 +178,15 @@ def write_on_commit(app: Celery, job: NewJob) -> None:
 
 
 def write_rows() -> None:
-    """Write the rows that wait for the COMMIT of this thread's transaction."""
-    _stop_watching()
+    """Write the rows that wait for the COMMIT of this thread's transaction.
+
+    Whoever catches an error of this cannot commit what goes without them, as with an error of the ORM's own.
+    """
+    _stop_looking()
     hooks = _waiting()
-    for sql, parameters in ledger.insertion([job for hook in hooks for job in hook.jobs]):
-        try:
+    with transaction.mark_for_rollback_on_error(using=DEFAULT_DB_ALIAS):
+        for sql, parameters in ledger.insertion([job for hook in hooks for job in hook.jobs]):
             ledger.execute(sql, parameters)
-        except BaseException:
-            _watch()  # whoever catches this and goes on to commit has promised them all the same
-            raise
     for hook in hooks:
         hook.jobs, hook.size = [], 0
 
@@ -206,22 +206,17 @@ def _watch() -> None:
         connection.execute_wrappers.insert(0, _look)
 
 
-def _stop_watching() -> None:
-    connection = ledger.own_connection()
-    connection.before_commit = None
-    if _look in connection.execute_wrappers:
-        connection.execute_wrappers.remove(_look)
-
-
 def _rows_of_commit() -> list[Statement]:
-    """Return what the COMMIT takes along. If it fails, the transaction and these hooks are gone with it."""
+    """Return what the COMMIT takes along."""
     hit("commit.before")
-    _stop_watching()
-    hooks = _waiting()
-    statements = ledger.insertion([job for hook in hooks for job in hook.jobs])
-    for hook in hooks:
-        hook.jobs, hook.size = [], 0
-    return statements
+    _stop_looking()
+    return ledger.insertion([job for hook in _waiting() for job in hook.jobs])
+
+
+def _stop_looking() -> None:
+    wrappers = connections[DEFAULT_DB_ALIAS].execute_wrappers
+    if _look in wrappers:
+        wrappers.remove(_look)
 
 
 def _look(execute: Callable[..., Any], sql: str, *rest: Any) -> Any:

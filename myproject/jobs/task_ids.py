@@ -13,14 +13,11 @@ import time
 #: Characters of a UUID's text.
 LENGTH = 36
 
-_VERSION = 0x7 << 76
-_VARIANT = 0x2 << 62
-
 
 def new_id() -> str:
-    """Return a new id."""
+    """Return a new id. Put together as text: two of them are made for each job, and numbers took twice as long."""
     milliseconds, rest = divmod(time.time_ns(), 1_000_000)
-    chance = int.from_bytes(os.urandom(8), "big") >> 2
-    number = milliseconds << 80 | _VERSION | (rest * 4096 // 1_000_000) << 64 | _VARIANT | chance
-    text = f"{number:032x}"
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+    moment = f"{milliseconds:012x}7{rest * 4096 // 1_000_000:03x}"  # 7 is the version
+    chance = os.urandom(8).hex()
+    variant = "89ab"[ord(chance[0]) & 3]
+    return f"{moment[:8]}-{moment[8:12]}-{moment[12:]}-{variant}{chance[1:4]}-{chance[4:]}"

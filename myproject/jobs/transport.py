@@ -8,12 +8,15 @@ and `self.retry` agree with it. Source: kombu.transport.redis (Channel._brpop_st
 A worker takes as many messages as it has places, and a place is free again when its message is acknowledged. Stock
 frees it only when the broker has said so: each answer that is lost while the connections stay (a broker that is silent
 for longer than `socket_timeout`) takes a place away for good, and with the last one the worker runs nothing while it
-says that it is ready. And a worker whose broker dies while it holds messages tries to hand them back through a
-connection that it has given up by then, whose AttributeError ends it. Source: QoS.ack, Channel.close.
+says that it is ready. And a worker that has lost its connection tries to hand messages back by that connection, and to
+acknowledge by it what ran meanwhile: the AttributeError of a closed channel ends the worker. Source: QoS.ack,
+Channel.close and Channel.conn_or_acquire.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from kombu import transport as kombu_transports
@@ -45,26 +48,33 @@ class HeldMessages(_StockQoS):
 
     def ack(self, delivery_tag: Any) -> None:
         """Acknowledge a message. Raises what the connection raises; the place is free."""
-        try:
+        with self._freeing(delivery_tag):
             super().ack(delivery_tag)
-        except self.channel.connection_errors:
-            QoSInMemory.ack(self, delivery_tag)
-            raise
 
     def reject(self, delivery_tag: Any, requeue: bool = False) -> None:
         """Reject a message. Raises what the connection raises; the place is free."""
-        try:
+        with self._freeing(delivery_tag):
             super().reject(delivery_tag, requeue=requeue)
+
+    @contextmanager
+    def _freeing(self, delivery_tag: Any) -> Iterator[None]:
+        try:
+            if self._is_given_up():
+                raise ConnectionError("The connection that brought the message is closed.")
+            yield
         except self.channel.connection_errors:
             QoSInMemory.ack(self, delivery_tag)
             raise
 
     def restore_unacked(self, client: Any = None) -> None:
         """Hand back what is held, unless the connection was given up: then nobody knows where to."""
-        if self.channel.connection.client is None:
+        if self._is_given_up():
             self._delivered.clear()
         else:
             super().restore_unacked(client)
+
+    def _is_given_up(self) -> bool:
+        return self.channel.connection is None or self.channel.connection.client is None
 
 
 class _PlatformMixin:

@@ -37,8 +37,7 @@ def inserts() -> Iterator[list[int]]:
 
 
 def watching() -> bool:
-    connection = ledger.own_connection()
-    return connection.before_commit is not None or on_commit._look in connection.execute_wrappers
+    return on_commit._look in connections[DEFAULT_DB_ALIAS].execute_wrappers
 
 
 def test_the_jobs_of_a_transaction_are_one_statement():
@@ -136,7 +135,7 @@ def test_many_jobs_do_not_wait_for_the_commit(name, limit, written_by_limit, mon
     assert Job.objects.count() == 7
 
 
-def test_a_failure_to_write_that_the_caller_gets_over_does_not_break_the_promise(monkeypatch):
+def test_whoever_gets_over_a_failure_to_write_cannot_commit_without_the_jobs(monkeypatch):
     execute = ledger.execute
 
     def fail_once(sql: str, parameters: Any) -> int:
@@ -144,10 +143,37 @@ def test_a_failure_to_write_that_the_caller_gets_over_does_not_break_the_promise
         raise OperationalError(1205, "Lock wait timeout exceeded; try restarting transaction")
 
     with transaction.atomic():
-        result = fail.delay("kept")
+        Group.objects.create(name="undone")
+        fail.delay("undone")
         monkeypatch.setattr(ledger, "execute", fail_once)
         with pytest.raises(OperationalError):
             Job.objects.count()
+        with pytest.raises(transaction.TransactionManagementError):
+            Group.objects.count()
+    with transaction.atomic():
+        kept = fail.delay("kept")
+    assert list(Job.objects.values_list("id", flat=True)) == [kept.id]
+    assert Group.objects.count() == 0
+
+
+@pytest.mark.mariadb
+def test_who_commits_by_hand_and_tries_again_keeps_the_promise(monkeypatch):
+    insertion = ledger.insertion
+
+    def fail_once(jobs: Any) -> Any:
+        monkeypatch.setattr(ledger, "insertion", insertion)
+        raise OperationalError(1205, "Lock wait timeout exceeded; try restarting transaction")
+
+    transaction.set_autocommit(False)
+    try:
+        with transaction.atomic():
+            result = fail.delay("kept")
+        monkeypatch.setattr(ledger, "insertion", fail_once)
+        with pytest.raises(OperationalError):
+            transaction.commit()
+        transaction.commit()
+    finally:
+        transaction.set_autocommit(True)
     assert list(Job.objects.values_list("id", flat=True)) == [result.id]
 
 

@@ -58,7 +58,7 @@ class DatabaseWrapper(Riding, base.DatabaseWrapper):
     def _leave_transaction(self) -> None:
         """Undo what the first statement began: Django does not know of it yet, and believes that autocommit is on."""
         with suppress(Error):
-            self._rollback()  # type: ignore[attr-defined]  # and this one
+            self._rollback()
             super()._set_autocommit(True)  # type: ignore[misc]
             return
         self.close()
