@@ -73,6 +73,18 @@ def test_an_answer_that_does_not_arrive_gives_its_place_back(
     assert channel.qos.can_consume_max_estimate() == 2
 
 
+@pytest.mark.parametrize("answer", ["ack", "reject", "requeue"])
+def test_an_answer_after_its_connection_was_closed_is_an_error_of_the_connection(
+    connection: Connection, answer: str
+) -> None:
+    # Given a body that ran while the worker got a new connection
+    [message] = take(connection, messages=1)
+    connection.close()
+    # Then its answer fails as Celery expects it to, which is in the log; any other error would end the worker
+    with pytest.raises(connection.connection_errors, match="closed"):
+        getattr(message, answer)()
+
+
 def test_a_message_whose_answer_was_lost_stays_with_the_broker(redis: Process, connection: Connection) -> None:
     [message] = take(connection, messages=1)
     with frozen(redis.pid), pytest.raises(connection.connection_errors):
