@@ -110,14 +110,17 @@ def execute(sql: str, parameters: Sequence[Any]) -> int:
         return int(cursor.rowcount)
 
 
-def _execute_briefly(sql: str, parameters: Sequence[Any]) -> int:
-    """Run a statement on one row that does not wait for long. Return 0 when another process goes on having the row."""
-    try:
-        return execute(sql, parameters)
-    except OperationalError as error:
-        if not is_lock_wait(error):
-            raise
+def once_free(sql: str, parameters: Sequence[Any], *, task_id: str, epoch: int) -> int:
+    """Run a statement again that changed nothing on MySQL: it passes over a row that somebody has at the moment.
+
+    Return 0 when there is no such open row, or another process goes on having it.
+    """
+    if not dialect().passes_over:
         return 0
+    row = read(task_id)
+    if row is None or row.epoch != epoch or row.state > JobState.RUNNING or lock_patiently(task_id) is None:
+        return 0
+    return execute(sql, parameters)
 
 
 def fetch(sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
@@ -215,9 +218,11 @@ def closing(task_id: str, *, epoch: int, retention: float) -> Iterator[bool]:
     It is not, either, when another process has the row for longer than a moment: a body, whose copy this message is.
     If that one dies, the row is queued as it was, and the relay sends it again.
     """
+    close = dialect().close, (retention, task_id, epoch)
     with ExitStack() as stack:
         try:
-            count = stack.enter_context(own_connection().atomic_with(dialect().close, (retention, task_id, epoch)))
+            count = stack.enter_context(own_connection().atomic_with(*close))
+            count = count or once_free(*close, task_id=task_id, epoch=epoch)
         except OperationalError as error:
             if not is_lock_wait(error):
                 raise
@@ -279,7 +284,13 @@ def snooze(
     behind where the outcome is unknown. Who did not leaves the row's as it is: it tells of an earlier run.
     """
     values = (seconds, token, holder, uncount, uncount, task_id, epoch, token, token)
-    return _execute_briefly(dialect().snooze, values) == 1
+    try:
+        count = execute(dialect().snooze, values) or once_free(dialect().snooze, values, task_id=task_id, epoch=epoch)
+    except OperationalError as error:
+        if not is_lock_wait(error):
+            raise
+        count = 0
+    return count == 1
 
 
 def rearm(job: NewJob, *, epoch: int, state: JobState, token: int = 0, meta: str | None = None) -> bool:

@@ -15,7 +15,8 @@ from myproject.jobs.states import JobState
 
 #: Seconds that a copy of a message waits for the row that another process works on or that a relay has in its batch.
 #: No waiting at all was wrong: a relay's batch lasts some milliseconds, and 5 jobs of 7,800 then waited for the relay.
-#: MySQL knows no wait of one statement; there it is that of the session.
+#: MariaDB is told so in front of the statement. MySQL cannot be: there the statement passes over a row that is locked,
+#: and a count of 0 that may mean this is asked about (`ledger.once_free`).
 PATIENCE = 1
 
 
@@ -43,6 +44,7 @@ class Statements:
             next_token = "LAST_INSERT_ID(token + 1)"  # the driver hands it back with the answer: no second statement
         # In front of a statement on one row that must not wait for as long as the session does.
         self._briefly = f"SET STATEMENT innodb_lock_wait_timeout={PATIENCE:d} FOR " if server == "mariadb" else ""
+        self.passes_over = server == "mysql"
         self._begin(claimed=claimed, next_token=next_token)
         self._hold()
         self._end()
@@ -52,7 +54,7 @@ class Statements:
         now, later = self.now, self.later
         self.close = (
             f"{self._briefly}UPDATE jobs_job SET state={JobState.SUCCEEDED:d}, due_at={later}, finished_at={now}"
-            f" WHERE id=%s AND epoch=%s AND state={JobState.QUEUED:d}"
+            f" WHERE {self._free(f'id=%s AND epoch=%s AND state={JobState.QUEUED:d}')}"
         )
         self.count_start = (
             f"UPDATE jobs_job SET attempts=attempts+1, due_at={later}"
@@ -76,8 +78,18 @@ class Statements:
         self.snooze = (
             f"{self._briefly}UPDATE jobs_job SET state={JobState.SCHEDULED:d}, due_at={later},"
             " holder=CASE WHEN %s=0 THEN holder ELSE %s END,"
-            f" attempts=CASE WHEN attempts>%s THEN attempts-%s ELSE 0 END WHERE id=%s AND epoch=%s AND {opened}"
+            " attempts=CASE WHEN attempts>%s THEN attempts-%s ELSE 0 END"
+            f" WHERE {self._free(f'id=%s AND epoch=%s AND {opened}')}"
         )
+
+    def _free(self, condition: str) -> str:
+        """Return the condition on one row for a statement that must not wait for as long as the session does."""
+        if not self.passes_over:
+            return condition
+        # One look at the primary key, as without it. The table that is changed may be read in a table of its own only,
+        # and the hint has it stay one.
+        found = f"SELECT id FROM jobs_job WHERE {condition} FOR UPDATE SKIP LOCKED"
+        return f"id=(SELECT /*+ NO_MERGE(free) */ id FROM ({found}) AS free)"
 
     def _end(self) -> None:
         """The next life, the outcome, the history, and what others decide."""

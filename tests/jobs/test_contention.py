@@ -12,7 +12,7 @@ import pytest
 from celery.app.trace import build_tracer
 from django.db import connections, transaction
 
-from myproject.jobs import ledger
+from myproject.jobs import ledger, statements
 from myproject.jobs.local import request_of
 from myproject.jobs.models import Job, UniqueKey
 from myproject.jobs.states import JobState
@@ -89,6 +89,49 @@ def test_a_copy_that_is_put_off_does_not_wait_either(monkeypatch):
     with running(task_id, monkeypatch):
         assert not ledger.snooze(task_id, epoch=0, seconds=0)
     assert (RAN, state(task_id)) == (["once"], JobState.SUCCEEDED)
+
+
+def test_a_job_whose_row_somebody_has_for_a_moment_runs_when_it_is_free(monkeypatch):
+    """Such as a relay that has it in a batch. Whoever passed it over would leave the job to the relay for seconds."""
+    task_id = fail.delay("once").id
+    monkeypatch.setattr(job_tasks, "fail_once", RAN.append)
+    for _ in range(20):  # a machine that stands still for the second of patience costs a try
+        had, over = threading.Event(), threading.Event()
+
+        def hold(had: threading.Event = had, over: threading.Event = over) -> None:
+            try:
+                with transaction.atomic():
+                    assert ledger.lock(task_id)
+                    had.set()
+                    over.wait(0.1)
+            finally:
+                connections.close_all()
+
+        holder = threading.Thread(target=hold)
+        holder.start()
+        assert had.wait(60)
+        run_again(task_id)
+        holder.join()
+        if RAN:
+            break
+    assert (RAN, state(task_id)) == (["once"], JobState.SUCCEEDED)
+
+
+@pytest.mark.parametrize("name", ["close", "snooze"])
+def test_what_does_not_wait_looks_at_one_row_by_its_id(name):
+    for number in range(500):
+        fail.delay(number)
+    sql = getattr(statements.dialect(), name)
+    explain = "EXPLAIN FORMAT=TRADITIONAL UPDATE jobs_job SET"
+    task_id = Job.objects.latest("pk").pk
+    values = {"close": (60, task_id, 0), "snooze": (0, 0, None, 0, 0, task_id, 0, 0, 0)}[name]
+    with connections["default"].cursor() as cursor:
+        cursor.execute("ANALYZE TABLE jobs_job")
+        cursor.execute(sql.replace("UPDATE jobs_job SET", explain, 1), values)
+        columns = [column[0] for column in cursor.description]
+        plans = [dict(zip(columns, row, strict=True)) for row in cursor.fetchall()]
+    looks = [(plan["key"], int(plan["rows"])) for plan in plans if plan["table"] == "jobs_job"]
+    assert looks == [("PRIMARY", 1)] * len(looks) != []
 
 
 @pytest.mark.parametrize("known", [False, True], ids=["new key", "known key"])
