@@ -266,6 +266,10 @@ CELERY_TASK_RETRY_ON_WORKER_LOST = True
 # Seconds that a pool waits for the result of a process that is gone before it says so; 10 by default. A result is in
 # the pipe before its process ends, and until then the death is not counted.
 CELERY_WORKER_LOST_WAIT = 1.0
+# Seconds that a pool gives a new process to be ready before it kills it; 4 by default. On a machine so busy that one
+# takes longer the next one does, too, and the worker would start processes for ever and run nothing. A process that
+# hangs at its birth holds one place for as long.
+CELERY_WORKER_PROC_ALIVE_TIMEOUT = 60.0
 CELERY_TASK_TRACK_STARTED = True
 CELERY_TASK_SOFT_TIME_LIMIT = SHORT.soft
 CELERY_TASK_TIME_LIMIT = SHORT.hard
