@@ -26,7 +26,7 @@ from myproject.jobs.aliases import resolve
 from myproject.jobs.controls import held
 from myproject.jobs.failpoints import hit
 from myproject.jobs.ledger import NewJob
-from myproject.jobs.on_commit import publish_on_commit, write_on_commit
+from myproject.jobs.on_commit import promise_on_commit, publish_on_commit
 from myproject.jobs.payload import PayloadRefused, check_id, encode
 from myproject.jobs.publishing import REDACTED, hint_of
 from myproject.jobs.states import JobState
@@ -214,8 +214,9 @@ def write(app: Any, job: NewJob, *, args: Any, kwargs: Any, producer: Any = None
     if hold is not None and job.delay is None:
         job = replace(job, delay=0.0)
     hit("insert.before")
-    if fresh and job.delay is None and connections[DEFAULT_DB_ALIAS].in_atomic_block:
-        write_on_commit(app, job)
+    rides = fresh and job.delay is None and connections[DEFAULT_DB_ALIAS].in_atomic_block
+    if rides:
+        promise_on_commit(app, job)
     else:
         try:
             ledger.insert(job)
@@ -224,8 +225,8 @@ def write(app: Any, job: NewJob, *, args: Any, kwargs: Any, producer: Any = None
                 raise
             return job.id
     hit("insert.after")
-    if job.delay is None:
-        publish_on_commit(app, [hint_of(job, epoch=0)], producer=producer)
+    if job.delay is None and not rides:
+        publish_on_commit(app, [job], producer=producer)
     return job.id
 
 

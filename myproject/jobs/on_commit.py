@@ -15,7 +15,7 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import structlog
@@ -26,7 +26,7 @@ from myproject.databases.riding import Statement
 from myproject.jobs import ledger
 from myproject.jobs.failpoints import hit
 from myproject.jobs.ledger import NewJob
-from myproject.jobs.publishing import BrokerUnavailable, Hint, publish
+from myproject.jobs.publishing import BrokerUnavailable, Message, publish
 
 logger = structlog.get_logger(__name__)
 
@@ -50,10 +50,10 @@ class _Thread:
 
     def __init__(self) -> None:
         self.pid = os.getpid()
-        self.items: queue.SimpleQueue[tuple[Celery, list[Hint]] | threading.Event] = queue.SimpleQueue()
+        self.items: queue.SimpleQueue[tuple[Celery, list[Message]] | threading.Event] = queue.SimpleQueue()
         threading.Thread(target=self._run, name="publish-jobs", daemon=True).start()
 
-    def add(self, app: Celery, hints: list[Hint]) -> None:
+    def add(self, app: Celery, hints: list[Message]) -> None:
         """Take messages, or leave them to the relay when the buffer is full."""
         if self.items.qsize() < BUFFER:
             self.items.put((app, hints))
@@ -68,7 +68,7 @@ class _Thread:
                 time.sleep(LINGER)
             while len(found) < BATCH and not self.items.empty():
                 found.append(self.items.get())
-            batches: dict[Celery, list[Hint]] = {}
+            batches: dict[Celery, list[Message]] = {}
             for item in found:
                 if not isinstance(item, threading.Event):
                     batches.setdefault(item[0], []).extend(item[1])
@@ -103,7 +103,7 @@ def flush() -> None:
         _thread.flush()
 
 
-def _publish_or_leave(app: Celery, hints: list[Hint], producer: Any = None, *, wait: bool = True) -> None:
+def _publish_or_leave(app: Celery, hints: list[Message], producer: Any = None, *, wait: bool = True) -> None:
     try:
         publish(app, hints, producer=producer, wait=wait)
     except BrokerUnavailable as error:
@@ -121,7 +121,7 @@ class _OnCommit:
     def __init__(self, app: Celery, producer: Any = None) -> None:
         self.app = app
         self.producer = producer
-        self.hints: list[Hint] = []
+        self.hints: list[Message] = []
         self.jobs: list[NewJob] = []  # whose rows are not written yet
         self.size = 0  # characters of their payloads
 
@@ -137,8 +137,8 @@ class _OnCommit:
         _thread.add(self.app, self.hints)
 
 
-def publish_on_commit(app: Celery, hints: list[Hint], *, producer: Any = None) -> None:
-    """Publish when the caller's transaction commits; at once outside of one. Never raises for the broker's sake.
+def publish_on_commit(app: Celery, hints: Sequence[Message], *, producer: Any = None) -> None:
+    """Publish jobs when the caller's transaction commits; at once outside of one. Never raises for the broker's sake.
 
     `producer` is used outside of a transaction only, where the caller holds it: taking a second one from the pool
     while every thread holds its first is a deadlock.
@@ -166,10 +166,11 @@ def _hook(app: Celery) -> _OnCommit:
 # --- Rows that ride on the COMMIT
 
 
-def write_on_commit(app: Celery, job: NewJob) -> None:
-    """Write a new job, whose id nobody else can know, when the caller's transaction commits. For use inside of one."""
+def promise_on_commit(app: Celery, job: NewJob) -> None:
+    """Write a new job, whose id nobody else can know, with the COMMIT of the open transaction, and publish it then."""
     hook = _hook(app)
     hook.jobs.append(job)
+    hook.hints.append(job)
     hook.size += len(job.body)
     if len(hook.jobs) >= ROWS or hook.size >= CHARACTERS:
         write_rows()

@@ -31,7 +31,8 @@ def set_stage(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     monkeypatch.setenv("JOBS_ALONE", "1")
     for name, value in dict(vars(dialect())).items():
-        monkeypatch.setattr(dialect(), name, value.replace("'now'", "played_now()"))
+        if isinstance(value, str):
+            monkeypatch.setattr(dialect(), name, value.replace("'now'", "played_now()"))
     controls.forget()
     ledger._insert_text.cache_clear()
     connections[DEFAULT_DB_ALIAS].ensure_connection()
