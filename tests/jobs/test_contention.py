@@ -179,3 +179,13 @@ def test_calls_with_one_key_at_the_same_time_wait_for_each_other_and_none_fails(
         standing = UniqueKey.objects.get().job_id
         assert standing in ids
         assert list(Job.objects.exclude(state=JobState.CANCELLED).values_list("id", flat=True)) == [standing]
+
+
+def test_a_row_that_is_gone_is_not_waited_for(monkeypatch):
+    """Hundreds of messages can be left of rows that are gone: after a restored backup, or beyond a retention."""
+    task_id = fail.delay("once").id
+    Job.objects.filter(id=task_id).delete()
+    monkeypatch.setattr(ledger.time, "sleep", lambda seconds: pytest.fail("waited for a row that is gone"))
+    with transaction.atomic():
+        assert ledger.lock_patiently(task_id, patience=3600) is None
+    assert ledger.count_start(task_id, epoch=0) is None
