@@ -207,7 +207,7 @@ def test_a_connection_that_the_broker_closed_is_replaced_before_the_next_message
     assert publisher(app).breaker.failures == 0
 
 
-def test_a_refusal_is_noticed_by_the_next_call(broker):
+def test_a_refusal_is_noticed_by_the_next_call_that_looks(broker):
     app = make_app(broker)
     send(app, 1)
     with redis.Redis.from_url(broker) as admin:
@@ -216,8 +216,11 @@ def test_a_refusal_is_noticed_by_the_next_call(broker):
     publisher(app).commands(("PING",))
     send(app, 2)
     wait_for_answer(app)
+    publisher(app)._local.since = time.monotonic()
+    send(app, 3)  # at once: it does not look
+    publisher(app)._local.since -= 2 * publishing.SETTLE
     with pytest.raises(BrokerUnavailable, match="ResponseError"):
-        send(app, 3)
+        send(app, 4)
     assert publisher(app).breaker.is_open
 
 
