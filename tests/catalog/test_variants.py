@@ -65,9 +65,10 @@ def test_the_same_code_twice_is_refused_by_the_database() -> None:
 
 
 @pytest.mark.django_db
-def test_the_second_time_nothing_is_written() -> None:
+def test_the_second_time_nothing_is_written(sent: Promises) -> None:
     specs = [VariantSpec(sku=f"S{number}", name="Thing") for number in range(30)]
     first = ensure_variants(specs=specs, source="retail", now=NOW)
+    sent.forget()  # and have its job written, which waits for the COMMIT
 
     with CaptureQueriesContext(connection) as queries:
         second = ensure_variants(
@@ -76,6 +77,7 @@ def test_the_second_time_nothing_is_written() -> None:
 
     assert second == first
     assert [query["sql"].split()[0] for query in queries if "SAVEPOINT" not in query["sql"]] == ["SELECT"]
+    assert sent() == []
     assert set(Product.objects.values_list("name", "source", "version")) == {("Thing", "retail", 1)}
     assert (Product.objects.count(), Stock.objects.count()) == (30, 30)
 

@@ -296,10 +296,11 @@ def test_a_part_whose_money_is_on_its_way_is_not_complete():
 
 
 @pytest.mark.mariadb
-def test_the_order_is_locked_first_then_its_payments_and_its_stock_before_anything_changes():
+def test_the_order_is_locked_first_then_its_payments_and_its_stock_before_anything_changes(sent):
     make_variant()
     order = processed_order()
     cancel(order)
+    sent.forget()  # and have the jobs written that wait for the COMMIT
 
     with CaptureQueriesContext(connection) as queries:
         process_order_cancellation(order_id=order.pk, now=NOW)
