@@ -32,6 +32,12 @@ def test_the_address_wins_over_the_settings() -> None:
     assert [options[name] for name in TIMEOUTS] == [2, 300, 20]
 
 
+def test_a_proxy_that_takes_one_statement_at_a_time_is_said_in_the_address() -> None:
+    settings = base.read_database(f"{URL}?multi_statements=false")
+    assert settings["OPTIONS"]["multi_statements"] is False
+    assert settings["ENGINE"] == "myproject.databases.mysql"
+
+
 def test_sqlite_knows_no_such_option() -> None:
     assert not set(TIMEOUTS) & set(base.read_database("sqlite:///x.sqlite3")["OPTIONS"])
 

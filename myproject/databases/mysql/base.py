@@ -22,7 +22,7 @@ from myproject.databases.riding import Riding, Statement
 class DatabaseWrapper(Riding, base.DatabaseWrapper):
     """Django's own, with passengers.
 
-    OPTIONS {"multi_statements": False}, for a proxy that takes one statement at a time, sends them one by one.
+    The option `multi_statements` set to False, for a proxy that takes one statement at a time, sends them one by one.
     """
 
     _first: Statement | None = None  # what the next transaction begins with
