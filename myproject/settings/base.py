@@ -131,7 +131,7 @@ def read_database(url: str) -> dict[str, Any]:
         # IMMEDIATE takes the write lock at BEGIN: a deferred transaction that turns writer fails at once instead of
         # waiting. 20 s of waiting held 1,000 tasks of four processes without one lock error.
         options["transaction_mode"] = "IMMEDIATE"
-        # As with Django's own backend; pytest-django, which knows that one by name only, takes the file's name otherwise.
+        # As with Django's own backend, which pytest-django knows by its name; it would add to that of the file.
         settings["TEST"] = {"NAME": ":memory:"}
         options["timeout"] = 20
         options["init_command"] = (
