@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -113,11 +113,23 @@ def execute(sql: str, parameters: Sequence[Any]) -> int:
         return int(cursor.rowcount)
 
 
-def once_free(sql: str, parameters: Sequence[Any], *, task_id: str, epoch: int) -> int:
-    """Run a statement again that changed nothing on MySQL: it passes over a row that somebody has at the moment.
+def _briefly(
+    run: Callable[[str, Sequence[Any]], int], sql: str, parameters: Sequence[Any], *, task_id: str, epoch: int
+) -> int:
+    """Have `run` run a statement on one row that does not wait for long; return the count of rows.
 
-    Return 0 when there is no such open row, or another process goes on having it.
+    That is 0 when there is no such open row, or another process goes on having it.
     """
+    try:
+        return run(sql, parameters) or _once_free(sql, parameters, task_id=task_id, epoch=epoch)
+    except OperationalError as error:
+        if not is_lock_wait(error):
+            raise
+        return 0
+
+
+def _once_free(sql: str, parameters: Sequence[Any], *, task_id: str, epoch: int) -> int:
+    """Run a statement again that changed nothing on MySQL: it passes over a row that somebody has at the moment."""
     if not dialect().passes_over:
         return 0
     row = read(task_id)
@@ -226,16 +238,13 @@ def closing(task_id: str, *, epoch: int, retention: float) -> Iterator[bool]:
     It is not, either, when another process has the row for longer than a moment: a body, whose copy this message is.
     If that one dies, the row is queued as it was, and the relay sends it again.
     """
-    close = dialect().close, (retention, task_id, epoch)
     with ExitStack() as stack:
-        try:
-            count = stack.enter_context(own_connection().atomic_with(*close))
-            count = count or once_free(*close, task_id=task_id, epoch=epoch)
-        except OperationalError as error:
-            if not is_lock_wait(error):
-                raise
-            count = 0
-        yield count == 1
+
+        def begin(sql: str, parameters: Sequence[Any]) -> int:
+            return stack.enter_context(own_connection().atomic_with(sql, parameters))
+
+        values = (retention, task_id, epoch)
+        yield _briefly(begin, dialect().close, values, task_id=task_id, epoch=epoch) == 1
 
 
 def count_start(task_id: str, *, epoch: int) -> int | None:
@@ -292,13 +301,7 @@ def snooze(
     behind where the outcome is unknown. Who did not leaves the row's as it is: it tells of an earlier run.
     """
     values = (seconds, token, holder, uncount, uncount, task_id, epoch, token, token)
-    try:
-        count = execute(dialect().snooze, values) or once_free(dialect().snooze, values, task_id=task_id, epoch=epoch)
-    except OperationalError as error:
-        if not is_lock_wait(error):
-            raise
-        count = 0
-    return count == 1
+    return _briefly(execute, dialect().snooze, values, task_id=task_id, epoch=epoch) == 1
 
 
 def rearm(job: NewJob, *, epoch: int, state: JobState, token: int = 0, meta: str | None = None) -> bool:

@@ -16,7 +16,7 @@ from myproject.jobs.states import JobState
 #: Seconds that a copy of a message waits for the row that another process works on or that a relay has in its batch.
 #: No waiting at all was wrong: a relay's batch lasts some milliseconds, and 5 jobs of 7,800 then waited for the relay.
 #: MariaDB is told so in front of the statement. MySQL cannot be: there the statement passes over a row that is locked,
-#: and a count of 0 that may mean this is asked about (`ledger.once_free`).
+#: and a count of 0 that may mean this is asked about (`ledger._once_free`).
 PATIENCE = 1
 
 
